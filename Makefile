@@ -1,0 +1,52 @@
+# `make` alone explains the targets. ARGS passes options on: make lab ARGS=--no-browser
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+# A shell that forbids bytecode makes every start slow for ever.
+unexport PYTHONDONTWRITEBYTECODE
+unexport PYTHONPATH
+
+.DEFAULT_GOAL := help
+.PHONY: help setup lab test book notebooks check up down clean lint lock
+
+help: ## this list
+	@echo "Windtunnel: learn Apache Airflow by running it."
+	@echo
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "Each sets up what it needs. Options go through ARGS, for example: make lab ARGS=--no-browser"
+
+setup:
+	@$(PYTHON) sandbox/bootstrap.py
+
+lab: setup ## set up everything and open JupyterLab on a live Airflow
+	@$(BIN)/windtunnel lab $(ARGS)
+
+test: setup ## set up everything and run all tests, the executed chapters included
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	@$(BIN)/pytest $(ARGS)
+
+book: setup ## build the site from the committed outputs, into _build/html (no Airflow, no network)
+	@$(BIN)/python -m windtunnel.book $(ARGS)
+
+notebooks: setup ## execute chapters on fresh sandboxes: book/*.md -> notebooks/*.ipynb
+	@$(BIN)/windtunnel notebooks $(ARGS)
+
+check: setup ## check your exercises, or one: make check ARGS=03
+	@$(BIN)/windtunnel check $(ARGS)
+
+up: setup ## start the sandbox in the background
+	@$(BIN)/windtunnel up $(ARGS)
+
+down: setup ## stop the sandbox; what it holds is kept
+	@$(BIN)/windtunnel down $(ARGS)
+
+lint: setup ## ruff and mypy, as the tests run them
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+lock: setup ## resolve the dependencies of pyproject.toml anew
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header --extra dev pyproject.toml --output-file requirements.lock $(ARGS)
+
+clean: ## remove the environment and what was built; your work/ and the sandbox's state stay
+	rm -rf .venv _build .pytest_cache .mypy_cache .ruff_cache

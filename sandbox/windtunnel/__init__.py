@@ -1,0 +1,36 @@
+"""Learn Apache Airflow by running it: the reader's interface.
+
+In a notebook, ``%load_ext windtunnel`` brings in everything named here; a script imports it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from windtunnel.errors import WindtunnelError
+from windtunnel.metadata import metadata
+from windtunnel.predict import predict
+from windtunnel.runs import Backfill, Run, backfill, pause, trigger, unpause
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+READER_NAMES = ["backfill", "metadata", "pause", "predict", "trigger", "unpause"]
+__all__ = [  # noqa: RUF022 what a notebook gets comes first
+    "backfill",
+    "metadata",
+    "pause",
+    "predict",
+    "trigger",
+    "unpause",
+    "Backfill",
+    "Run",
+    "WindtunnelError",
+]
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """What ``%load_ext windtunnel`` calls."""
+    from windtunnel.magics import load
+
+    load(shell)

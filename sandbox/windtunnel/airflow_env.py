@@ -1,0 +1,117 @@
+"""The environment that makes an Airflow this sandbox's: settings, connections, import path.
+
+Airflow reads ``AIRFLOW__SECTION__KEY`` before its configuration file, so nothing is written to airflow.cfg
+but what Airflow itself puts there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from windtunnel.paths import dags_dir, work_dir
+from windtunnel.ports import HOST
+from windtunnel.postgres import Postgres
+from windtunnel.state import Ports, State
+
+ADMIN = "admin"
+
+# What makes a saved file live and a short run quick. Upstream's defaults, in brackets, suit a cluster.
+QUICK = {
+    "CORE__PARALLELISM": "4",  # [32] workers are forked at start; four keep two cores busy
+    "CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "0",  # [30 s] a second edit within 30 s is kept too
+    "CORE__MIN_SERIALIZED_DAG_FETCH_INTERVAL": "0",
+    "DAG_PROCESSOR__REFRESH_INTERVAL": "1",  # [300 s] how often the folder is listed
+    "DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",  # [5 s]
+    "DAG_PROCESSOR__PARSING_PROCESSES": "1",  # [2]
+    "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",  # [1 s]
+    "SCHEDULER__JOB_HEARTBEAT_SEC": "2",  # [5 s]
+    "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",  # [30 s] when a killed scheduler counts as dead
+    "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",  # [300 s] and its tasks are taken over
+    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",  # [300 s] when a killed task counts as dead
+    "SCHEDULER__TASK_QUEUED_TIMEOUT": "60",  # [600 s]
+    "SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "10",  # [120 s]
+    "TRIGGERER__JOB_HEARTBEAT_SEC": "2",
+    "TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "15",
+    "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",  # [5 s] upstream sleeps this long after a task's pipes close
+    "API__WORKERS": "1",
+    "API__DAG_CACHE_TTL": "1",  # [3600 s] an edited DAG's new shape shows at once
+}
+
+SAFE = {
+    "CORE__LOAD_EXAMPLES": "False",
+    "CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
+    "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin",
+    "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
+    "API__HOST": HOST,
+    "API__EXPOSE_CONFIG": "False",
+    "SCHEDULER__ENABLE_HEALTH_CHECK": "False",  # it would listen on every interface
+    "USAGE_DATA_COLLECTION__ENABLED": "False",
+}
+
+
+def password_file(state: State) -> Path:
+    """Where the simple auth manager looks up passwords: JSON ``{user: password}``, mode 0600."""
+    return state.airflow_home / "passwords.json"
+
+
+def airflow_environment(state: State, ports: Ports) -> dict[str, str]:
+    """Every variable that Airflow's components, and the tasks they run, need."""
+    secrets = state.secrets()
+    postgres = Postgres(state, ports.postgres)
+    api = f"http://{HOST}:{ports.api}"
+    settings = {
+        "CORE__DAGS_FOLDER": str(dags_dir()),
+        "CORE__EXECUTOR": "LocalExecutor",
+        "CORE__FERNET_KEY": secrets["fernet"],
+        "CORE__EXECUTION_API_SERVER_URL": f"{api}/execution/",
+        "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(password_file(state)),
+        "DATABASE__SQL_ALCHEMY_CONN": postgres.url("airflow"),
+        "API__PORT": str(ports.api),
+        "API__BASE_URL": api,
+        "API__SECRET_KEY": secrets["api"],
+        "API_AUTH__JWT_SECRET": secrets["jwt"],
+        "LOGGING__BASE_LOG_FOLDER": str(state.airflow_home / "logs"),
+    }
+    variables = {f"AIRFLOW__{key}": value for key, value in (QUICK | SAFE | settings).items()}
+    variables |= {
+        f"AIRFLOW_CONN_{name.upper()}": json.dumps(value) for name, value in connections(state, ports).items()
+    }
+    return variables | {
+        "AIRFLOW_HOME": str(state.airflow_home),
+        "NO_PROXY": f"{HOST},localhost",
+        "OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES",  # macOS: forking after imports is meant
+        "PYTHONPATH": str(Path(__file__).resolve().parents[1]),  # pipelines and world, in every task
+        "WINDTUNNEL_DATA": str(state.data),
+        "WINDTUNNEL_SANDBOX": state.config()["id"],  # marks every process of this sandbox
+        "WINDTUNNEL_STATE": str(state.path),
+        "WINDTUNNEL_WORK": str(work_dir()),
+    }
+
+
+def connections(state: State, ports: Ports) -> dict[str, dict[str, object]]:
+    """Airflow connections every sandbox has: ``shop_api``, ``warehouse``, ``valkey``."""
+    secrets = state.secrets()
+    return {
+        "shop_api": {"conn_type": "http", "host": f"http://{HOST}:{ports.world}"},
+        "warehouse": {
+            "conn_type": "postgres",
+            "host": HOST,
+            "port": ports.postgres,
+            "login": "warehouse",
+            "password": secrets["warehouse"],
+            "schema": "warehouse",
+        },
+        "valkey": {"conn_type": "redis", "host": HOST, "port": ports.valkey, "password": secrets["valkey"]},
+    }
+
+
+def clean_environment() -> dict[str, str]:
+    """This process's environment without what would change the sandbox's Airflow.
+
+    Settings of another Airflow in the reader's shell are dropped; so is PYTHONDONTWRITEBYTECODE, which makes
+    every start slow for ever.
+    """
+    dropped = ("AIRFLOW_", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONHOME")
+    return {key: value for key, value in os.environ.items() if not key.startswith(dropped)}

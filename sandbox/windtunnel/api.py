@@ -1,0 +1,288 @@
+"""The one module that speaks HTTP to an Airflow, through Airflow's own client.
+
+It turns whatever goes wrong into a WindtunnelError that says what to do.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, TypeVar
+
+import airflow_client.client as client
+import urllib3
+from airflow_client.client.exceptions import ApiException
+
+from windtunnel.errors import WindtunnelError
+
+T = TypeVar("T")
+PAGE = 100  # Airflow's own limit
+
+
+class NotFoundError(WindtunnelError):
+    """The API answered 404."""
+
+
+class Airflow:
+    """An Airflow 3 by its address. Logs in on first use and again when its token has run out.
+
+    ``token`` takes the place of user name and password.
+    """
+
+    def __init__(self, url: str, *, username: str = "", password: str = "", token: str = "") -> None:
+        self.url = url.rstrip("/")
+        self._username, self._password = username, password
+        self._client: client.ApiClient | None = None
+        self._token = token
+        self._http = urllib3.PoolManager(retries=False)
+
+    @classmethod
+    def from_environment(cls) -> Airflow | None:
+        """The Airflow named by ``WINDTUNNEL_URL``, or None.
+
+        ``WINDTUNNEL_TOKEN``, or ``WINDTUNNEL_USERNAME`` and ``WINDTUNNEL_PASSWORD``, let it in.
+        """
+        url = os.environ.get("WINDTUNNEL_URL")
+        if not url:
+            return None
+        return cls(
+            url,
+            username=os.environ.get("WINDTUNNEL_USERNAME", ""),
+            password=os.environ.get("WINDTUNNEL_PASSWORD", ""),
+            token=os.environ.get("WINDTUNNEL_TOKEN", ""),
+        )
+
+    # --- is it there -------------------------------------------------------------------------------
+    def health(self, timeout: float = 5) -> dict[str, str]:
+        """``{"metadatabase": "healthy", "scheduler": …}``; empty when nothing answers."""
+        try:
+            reply = self._http.request("GET", f"{self.url}/api/v2/monitor/health", timeout=timeout)
+            found = json.loads(reply.data)
+            return {name: str(part.get("status")) for name, part in found.items() if isinstance(part, dict)}
+        except (urllib3.exceptions.HTTPError, ValueError, AttributeError):
+            return {}
+
+    def can_log_in(self) -> bool:
+        """Whether this Airflow takes our credentials: the proof that it is ours."""
+        try:
+            self._log_in()
+        except WindtunnelError:
+            return False
+        return True
+
+    def check_version(self) -> str:
+        """The server's version. Raises WindtunnelError unless it is an Airflow 3."""
+        try:
+            reply = self._http.request("GET", f"{self.url}/api/v2/version", timeout=10)
+        except urllib3.exceptions.HTTPError as error:
+            raise self._down() from error
+        try:
+            found = str(json.loads(reply.data)["version"])
+        except (ValueError, KeyError, TypeError):
+            found = ""
+        if reply.status != 200 or not found.startswith("3."):
+            what = f"is Airflow {found}" if found else "does not answer as an Airflow 3"
+            raise WindtunnelError(
+                f"{self.url} {what}; this course drives Airflow 3 (API v2).",
+                "unset WINDTUNNEL_URL to use the sandbox that comes with the course, or name an Airflow 3.",
+            )
+        return found
+
+    def _down(self) -> WindtunnelError:
+        return WindtunnelError(
+            f"Airflow does not answer at {self.url}.",
+            "`windtunnel status` tells what is wrong, `windtunnel up` starts it."
+            if not os.environ.get("WINDTUNNEL_URL")
+            else "start it, or unset WINDTUNNEL_URL to use the sandbox that comes with the course.",
+        )
+
+    def _log_in(self) -> None:
+        if self._token and not self._username:
+            token = self._token
+        else:
+            body = json.dumps({"username": self._username, "password": self._password}).encode()
+            try:
+                reply = self._http.request(
+                    "POST",
+                    f"{self.url}/auth/token",
+                    body=body,
+                    headers={"Content-Type": "application/json"},
+                    timeout=10,
+                )
+            except urllib3.exceptions.HTTPError as error:
+                raise self._down() from error
+            try:
+                token = json.loads(reply.data)["access_token"]
+            except (ValueError, KeyError, TypeError):
+                raise WindtunnelError(
+                    f"The Airflow at {self.url} refused the user {self._username!r} (HTTP {reply.status}).",
+                    "set WINDTUNNEL_USERNAME and WINDTUNNEL_PASSWORD, or WINDTUNNEL_TOKEN."
+                    if os.environ.get("WINDTUNNEL_URL")
+                    else "another Airflow may be listening there; `windtunnel down && windtunnel up`.",
+                ) from None
+        configuration = client.Configuration(host=self.url, access_token=token)
+        configuration.retries = urllib3.Retry(total=3, backoff_factor=0.2, allowed_methods=["GET"])
+        self._client = client.ApiClient(configuration)
+
+    def _call(self, action: Callable[[client.ApiClient], T]) -> T:
+        if self._client is None:
+            self._log_in()
+        assert self._client is not None
+        try:
+            return action(self._client)
+        except ApiException as error:
+            if error.status == 401 and self._username:
+                self._log_in()
+                try:
+                    return action(self._client)
+                except ApiException as again:
+                    error = again
+            raise _explained(error) from error
+        except urllib3.exceptions.HTTPError as error:
+            raise self._down() from error
+
+    # --- DAGs --------------------------------------------------------------------------------------
+    def dag(self, dag_id: str) -> Any:
+        """The DAG's record. Raises NotFoundError."""
+        return self._call(lambda c: client.DAGApi(c).get_dag_details(dag_id))
+
+    def dags(self, **filters: Any) -> list[Any]:
+        """Records of all DAGs, paused ones included."""
+        return list(
+            self._pages(lambda c, o: client.DAGApi(c).get_dags(limit=PAGE, offset=o, **filters), "dags")
+        )
+
+    def import_errors(self) -> list[Any]:
+        """What could not be parsed: ``filename``, ``stack_trace``, ``timestamp``."""
+        return list(
+            self._pages(
+                lambda c, o: client.ImportErrorApi(c).get_import_errors(limit=PAGE, offset=o), "import_errors"
+            )
+        )
+
+    def tasks(self, dag_id: str) -> list[Any]:
+        """Tasks of the DAG's current version, with ``downstream_task_ids``."""
+        return list(self._call(lambda c: client.TaskApi(c).get_tasks(dag_id)).tasks)
+
+    def pause(self, dag_id: str, paused: bool) -> None:
+        """Pause or unpause."""
+        body = client.DAGPatchBody(is_paused=paused)
+        self._call(lambda c: client.DAGApi(c).patch_dag(dag_id, body))
+
+    def delete_dag(self, dag_id: str) -> None:
+        """Forget the DAG and all its runs."""
+        self._call(lambda c: client.DAGApi(c).delete_dag(dag_id))
+
+    # --- runs --------------------------------------------------------------------------------------
+    def trigger(
+        self,
+        dag_id: str,
+        conf: dict[str, Any] | None,
+        logical_date: datetime | None,
+        run_id: str | None = None,
+    ) -> str:
+        """Make a run; returns its id."""
+        body = client.TriggerDAGRunPostBody(dag_run_id=run_id, conf=conf, logical_date=logical_date)
+        return str(self._call(lambda c: client.DagRunApi(c).trigger_dag_run(dag_id, body)).dag_run_id)
+
+    def run(self, dag_id: str, run_id: str) -> Any:
+        """The run's record. Raises NotFoundError."""
+        return self._call(lambda c: client.DagRunApi(c).get_dag_run(dag_id, run_id))
+
+    def runs(self, dag_id: str, **filters: Any) -> list[Any]:
+        """Records of the DAG's runs, oldest first."""
+        return list(
+            self._pages(
+                lambda c, o: client.DagRunApi(c).get_dag_runs(
+                    dag_id, limit=PAGE, offset=o, order_by=["id"], **filters
+                ),
+                "dag_runs",
+            )
+        )
+
+    def task_instances(self, dag_id: str, run_id: str) -> list[Any]:
+        """Task instances of one run."""
+        return list(
+            self._pages(
+                lambda c, o: client.TaskInstanceApi(c).get_task_instances(
+                    dag_id, run_id, limit=PAGE, offset=o
+                ),
+                "task_instances",
+            )
+        )
+
+    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str, map_index: int = -1) -> Any:
+        """The stored value. Raises NotFoundError."""
+        reply = self._call(
+            lambda c: client.XComApi(c).get_xcom_entry_without_preload_content(
+                dag_id, task_id, run_id, key, map_index=map_index, deserialize=False, stringify=False
+            )
+        )
+        if reply.status == 404:
+            raise NotFoundError(f"{task_id} has no XCom {key!r} in {run_id}.")
+        return json.loads(reply.data)["value"]
+
+    def log(
+        self, dag_id: str, run_id: str, task_id: str, try_number: int, map_index: int = -1
+    ) -> list[dict[str, Any]]:
+        """One try's log as structured events (``timestamp``, ``event``, ``level``, ``logger`` …)."""
+        reply = self._call(
+            lambda c: client.TaskInstanceApi(c).get_log_without_preload_content(
+                dag_id,
+                run_id,
+                task_id,
+                try_number,
+                map_index=map_index,
+                full_content=True,
+                accept="application/json",
+            )
+        )
+        if reply.status == 404:
+            raise NotFoundError(f"{task_id} has no log for try {try_number} in {run_id}.")
+        return [
+            line if isinstance(line, dict) else {"event": str(line)}
+            for line in json.loads(reply.data)["content"]
+        ]
+
+    # --- backfills ---------------------------------------------------------------------------------
+    def backfill(self, dag_id: str, start: datetime, end: datetime, **options: Any) -> int:
+        """Create a backfill; returns its id."""
+        body = client.BackfillPostBody(dag_id=dag_id, from_date=start, to_date=end, **options)
+        return int(self._call(lambda c: client.BackfillApi(c).create_backfill(body)).id)
+
+    def backfill_record(self, backfill_id: int) -> Any:
+        """The backfill's record; ``completed_at`` is None while it goes on."""
+        return self._call(lambda c: client.BackfillApi(c).get_backfill(backfill_id))
+
+    def _pages(self, page: Callable[[client.ApiClient, int], Any], items: str) -> Iterator[Any]:
+        offset = 0
+        while True:
+            reply = self._call(lambda c, o=offset: page(c, o))  # type: ignore[misc]
+            found = getattr(reply, items)
+            yield from found
+            offset += len(found)
+            if not found or offset >= reply.total_entries:
+                return
+
+
+def _explained(error: ApiException) -> WindtunnelError:
+    try:
+        detail = json.loads(error.body or "{}").get("detail", "")
+    except (ValueError, AttributeError):
+        detail = ""
+    if isinstance(detail, list):  # FastAPI's validation errors
+        detail = "; ".join(f"{'.'.join(map(str, d.get('loc', [])[1:]))}: {d.get('msg')}" for d in detail)
+    text = f"Airflow answered {error.status} {error.reason}: {detail or 'no detail given'}"
+    return NotFoundError(text) if error.status == 404 else WindtunnelError(text)
+
+
+@contextmanager
+def not_found_means(message: str, next_step: str) -> Iterator[None]:
+    """Turn a 404 inside the block into the given message."""
+    try:
+        yield
+    except NotFoundError as error:
+        raise NotFoundError(message, next_step) from error

@@ -1,0 +1,171 @@
+"""The ``windtunnel`` command."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from windtunnel.errors import WindtunnelError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Learn Apache Airflow by running it. Start with [bold]windtunnel lab[/].",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[[str], None]]:
+    """A spinner with the present step and the seconds so far; plain lines where there is no terminal."""
+    start = time.monotonic()
+    if not err.is_terminal:
+        yield lambda step: err.print(f"{time.monotonic() - start:5.1f} s  {step}")
+        return
+    with err.status(f"{what} …") as spinner:
+        yield lambda step: spinner.update(f"{what}: {step} …")
+
+
+@app.command(epilog="Example: windtunnel lab --no-browser")
+def lab(
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="Print the address, open nothing.")
+    ] = False,
+    port: Annotated[int, typer.Option(help="First port to try for JupyterLab.")] = 8888,
+) -> None:
+    """Open JupyterLab on a live Airflow. Ctrl-C stops both."""
+    from windtunnel.lab import serve
+
+    with _progress("Starting") as progress:
+        session = serve(port, progress)
+    session.announce(out, open_browser=not no_browser)
+    raise typer.Exit(session.wait())
+
+
+@app.command(epilog="Example: windtunnel up && windtunnel ui")
+def up() -> None:
+    """Start the sandbox in the background, or find it running."""
+    from windtunnel.sandbox import Sandbox
+
+    sandbox, start = Sandbox(), time.monotonic()
+    with _progress("Starting the sandbox") as progress:
+        started = sandbox.up(progress)
+    seconds = f" in {time.monotonic() - start:.1f} s" if started else ""
+    out.print(
+        f"Airflow is {'up' if started else 'already up'}{seconds}: {sandbox.url}  (`windtunnel ui` opens it)"
+    )
+
+
+@app.command(epilog="Example: windtunnel down")
+def down() -> None:
+    """Stop the sandbox. Runs, DAG files and answers are kept."""
+    from windtunnel.sandbox import Sandbox
+
+    with _progress("Stopping the sandbox"):
+        stopped = Sandbox().down()
+    out.print("The sandbox is down; what it holds is kept." if stopped else "No sandbox was running.")
+
+
+@app.command(epilog="Example: windtunnel status")
+def status() -> None:
+    """Show what runs, where, and how it is. Exit code 1 when the sandbox is not healthy."""
+    from windtunnel.sandbox import Sandbox
+
+    found = Sandbox().status()
+    out.print(f"Sandbox  {found.phase}\nState    {found.state}")
+    if found.phase == "down":
+        out.print("Next: `windtunnel up` starts it.")
+        raise typer.Exit(1)
+    out.print(f"Airflow  {found.url}")
+    table = Table("process", "id", "restarts", "health", box=None, pad_edge=False)
+    for name, component in found.components.items():
+        health = found.health.get(name.replace("-", "_"), "")
+        table.add_row(name, str(component["pid"] or "-"), str(component["restarts"]), health)
+    out.print(table)
+    raise typer.Exit(0 if found.healthy else 1)
+
+
+@app.command(epilog="Example: windtunnel reset --hard")
+def reset(
+    hard: Annotated[
+        bool,
+        typer.Option(
+            "--hard", help="Set the whole state folder aside, for a damaged one. Nothing is deleted."
+        ),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Give the sandbox a fresh Airflow: no runs, empty warehouse. Your DAG files and answers stay."""
+    from windtunnel.sandbox import Sandbox
+
+    sandbox = Sandbox()
+    if hard:
+        aside = sandbox.set_aside()
+        out.print(f"The state folder is now {aside}. `windtunnel up` makes a fresh one.")
+        return
+    if not yes and sys.stdin.isatty():
+        typer.confirm("All runs and the warehouse's tables will be gone. Go on?", abort=True)
+    with _progress("Resetting the sandbox") as progress:
+        sandbox.reset(progress)
+    out.print(f"Fresh: {sandbox.url}")
+
+
+@app.command(epilog="Example: windtunnel ui --print")
+def ui(
+    only_print: Annotated[bool, typer.Option("--print", help="Print, open nothing.")] = False,
+) -> None:
+    """Open Airflow's UI in the browser, and print the user and the password."""
+    import webbrowser
+
+    from windtunnel.sandbox import Sandbox
+
+    sandbox = Sandbox()
+    if sandbox.status().phase == "down":
+        raise WindtunnelError("The sandbox is down.", "`windtunnel up` starts it.")
+    out.print(f"{sandbox.url}\nuser      admin\npassword  {sandbox.password}")
+    if not only_print:
+        webbrowser.open(sandbox.url)
+
+
+@app.command(epilog="Example: windtunnel doctor")
+def doctor() -> None:
+    """Look for what would keep the sandbox from working. Exit code 1 when something does."""
+    from windtunnel.doctor import examine
+
+    table = Table("", "what", "found", "next step", box=None, pad_edge=False)
+    findings = list(examine())
+    for finding in findings:
+        table.add_row(
+            "[green]✓[/]" if finding.ok else "[red]✗[/]", finding.what, finding.found, finding.next_step
+        )
+    out.print(table)
+    raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
+
+
+def main() -> None:
+    """Run the command; say what is wrong without a traceback. Exit codes: 2 for that, 130 for Ctrl-C."""
+    try:
+        app()
+    except WindtunnelError as error:
+        err.print(f"[red]✗[/] {error.message}", soft_wrap=True)
+        if error.next_step:
+            err.print(f"[bold]Next:[/] {error.next_step}", soft_wrap=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        err.print("\nStopped; nothing is left running that this command started.")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,199 @@
+"""What is known about an answer: its shape, and what its runs did.
+
+Criteria ask; they never import the answer. The evidence is data. Where it comes from is behind ``Source``:
+a process that runs the answer (``windtunnel.bench``) or, in a test, anything that answers its questions.
+"""
+
+from __future__ import annotations
+
+import ast
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+Dataset = Mapping[str, Sequence[Mapping[str, Any]]]
+
+
+class NotJudged(AssertionError):
+    """There is no evidence of what a criterion asks about: the answer does not get so far. Says why."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run to be made: the date it is for, the shop it meets (None: the invented one).
+
+    ``manual`` runs have no logical date; their date is the day they were triggered.
+    """
+
+    date: str
+    data: Dataset | None = None
+    manual: bool = False
+
+
+class Source(Protocol):
+    """Runs an answer. Both methods raise NotJudged when it cannot be run."""
+
+    def parse(self) -> dict[str, Any]:
+        """``{"dags": {dag_id: shape}, "error": text or ""}``; see ``Dag`` for a shape."""
+
+    def run(self, dag_id: str, cases: Sequence[Case]) -> list[dict[str, Any]]:
+        """Run the cases one after the other on one data folder, empty at first; see ``Run`` for results."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task as the scheduler sees it."""
+
+    operator: str
+    upstream: frozenset[str]
+    retries: int
+
+
+@dataclass(frozen=True)
+class Dag:
+    """One DAG as the scheduler sees it. ``schedule`` is the cron text, or a timetable's description."""
+
+    dag_id: str
+    schedule: str | None
+    catchup: bool
+    tasks: dict[str, Task]
+
+    def before(self, task_id: str) -> frozenset[str]:
+        """Every task that must have ended before ``task_id`` starts, directly or through others."""
+        direct = self.tasks[task_id].upstream
+        return direct.union(*(self.before(upstream) for upstream in direct))
+
+
+@dataclass(frozen=True)
+class XCom:
+    """One value handed from task to task. ``size`` is bytes of JSON; ``value`` is cut short when large."""
+
+    task_id: str
+    key: str
+    size: int
+    value: Any
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run did."""
+
+    date: str
+    state: str
+    tasks: dict[str, str]  # task id -> state
+    xcoms: list[XCom] = field(default_factory=list)
+    files: dict[str, str] = field(default_factory=dict)  # path under $WINDTUNNEL_DATA -> text
+    errors: dict[str, str] = field(
+        default_factory=dict
+    )  # failed task id -> exception, with the answer's line
+    logs: dict[str, list[str]] = field(default_factory=dict)  # failed task id -> last lines of its log
+
+    @property
+    def outcome(self) -> str:
+        """The run in one sentence, for messages."""
+        if not self.tasks:
+            return f"the run for {self.date} ended {self.state} without running a single task"
+        causes = "; ".join(f"{task_id} failed with {error}" for task_id, error in self.errors.items())
+        return f"the run for {self.date} ended {self.state}" + (f": {causes}" if causes else "")
+
+    def text(self, path: str) -> str:
+        """The file at ``path`` under ``$WINDTUNNEL_DATA``. NotJudged, listing what there is, when missing."""
+        if path not in self.files:
+            there = ", ".join(sorted(self.files)) or "nothing"
+            raise NotJudged(
+                f"There is no file {path} under WINDTUNNEL_DATA; there is {there}. In short, {self.outcome}."
+            )
+        return self.files[path]
+
+    def rows(self, path: str, *columns: str) -> list[dict[str, str]]:
+        """The CSV file at ``path``, a dict of texts a row. NotJudged when it lacks one of ``columns``."""
+        reader = csv.DictReader(io.StringIO(self.text(path)))
+        missing = [column for column in columns if column not in (reader.fieldnames or ())]
+        if missing:
+            has = ", ".join(reader.fieldnames or ()) or "none"
+            raise NotJudged(f"{path} has no column {', '.join(missing)}; its columns are {has}.")
+        return list(reader)
+
+    def json(self, path: str) -> Any:
+        """The JSON file at ``path``. NotJudged when it is not JSON, which has no NaN."""
+
+        def refuse(constant: str) -> None:
+            raise ValueError(f"{constant} is no JSON: other programs cannot read it (write null)")
+
+        try:
+            return json.loads(self.text(path), parse_constant=refuse)
+        except ValueError as error:
+            raise NotJudged(f"{path} cannot be read as JSON: {error}.") from None
+
+
+class Submission:
+    """An answer, to be asked for evidence. A question asked again is not run again."""
+
+    def __init__(self, answer: Path, source: Source) -> None:
+        self.answer = answer
+        self._source = source
+        self._parsed: dict[str, Dag] | None = None
+        self._runs: dict[str, list[Run]] = {}
+
+    @property
+    def dags(self) -> dict[str, Dag]:
+        """The DAGs that Airflow finds in the file. NotJudged when it cannot be imported or has none."""
+        if self._parsed is None:
+            self._parsed = self._parse()
+        return self._parsed
+
+    @property
+    def dag(self) -> Dag:
+        """The file's only DAG."""
+        if len(self.dags) > 1:
+            raise NotJudged(f"One DAG was asked for; your file has {len(self.dags)}: {', '.join(self.dags)}.")
+        return next(iter(self.dags.values()))
+
+    def run(
+        self, date: str, data: Dataset | None = None, *, manual: bool = False, twice: bool = False
+    ) -> Run:
+        """What a run for ``date`` does in a world with ``data``; ``twice``: what a second run leaves."""
+        return self.runs(*[Case(date, data, manual)] * (2 if twice else 1))[-1]
+
+    def runs(self, *cases: Case) -> list[Run]:
+        """What several runs do, one after the other, over the same data folder."""
+        question = json.dumps([vars(case) for case in cases])
+        if question not in self._runs:
+            found = self._source.run(self.dag.dag_id, cases)
+            self._runs[question] = [_run(case, each) for case, each in zip(cases, found, strict=True)]
+        return self._runs[question]
+
+    def _parse(self) -> dict[str, Dag]:
+        try:
+            # Reading is not importing: this gives a syntax error's place without running anything.
+            ast.parse(self.answer.read_text())
+        except SyntaxError as error:
+            line = (error.text or "").strip()
+            raise NotJudged(f"{self.answer.name}:{error.lineno}: {error.msg}: {line}") from None
+        except UnicodeDecodeError as error:
+            raise NotJudged(f"{self.answer.name} is not text in UTF-8: {error}.") from None
+        found = self._source.parse()
+        if found["error"]:
+            raise NotJudged(f"Airflow cannot import your file: {found['error']}")
+        if not found["dags"]:
+            raise NotJudged(
+                "Airflow finds no DAG in your file. A DAG must exist once the file is imported: "
+                "a `with DAG(…)` block at the top level, or a call of the function decorated with `@dag`."
+            )
+        return {dag_id: _dag(dag_id, shape) for dag_id, shape in found["dags"].items()}
+
+
+def _dag(dag_id: str, shape: dict[str, Any]) -> Dag:
+    tasks = {
+        task_id: Task(task["operator"], frozenset(task["upstream"]), task["retries"])
+        for task_id, task in shape["tasks"].items()
+    }
+    return Dag(dag_id, shape["schedule"], shape["catchup"], tasks)
+
+
+def _run(case: Case, found: dict[str, Any]) -> Run:
+    return Run(date=case.date, **(found | {"xcoms": [XCom(**xcom) for xcom in found["xcoms"]]}))

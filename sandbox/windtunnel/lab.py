@@ -1,0 +1,158 @@
+"""JupyterLab on a live Airflow: the reader's folder, the server, and both at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+import webbrowser
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from windtunnel import work
+from windtunnel.airflow_env import clean_environment
+from windtunnel.errors import WindtunnelError
+from windtunnel.paths import work_dir
+from windtunnel.ports import HOST
+from windtunnel.sandbox import Sandbox
+from windtunnel.state import State
+
+SERVER_TIMEOUT = 60.0
+# No news feed: it asks a server outside. Line numbers: error messages name the cell's line.
+OVERRIDES = {
+    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
+    "@jupyterlab/notebook-extension:tracker": {"codeCellConfig": {"lineNumbers": True}},
+}
+
+
+@dataclass
+class LabSession:
+    """A running JupyterLab and the sandbox below it."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    sandbox: Sandbox
+    started_sandbox: bool
+    notes: list[str]
+
+    def announce(self, out: Console, *, open_browser: bool) -> None:
+        """Say where things are; open the browser if wanted."""
+        out.print(f"\nJupyterLab  [bold]{self.url}[/]", soft_wrap=True)
+        out.print(
+            f"Airflow     {self.sandbox.url}   user admin, password {self.sandbox.password}", soft_wrap=True
+        )
+        for note in self.notes:
+            out.print(f"· {note}", soft_wrap=True)
+        out.print("Ctrl-C stops both. Your notebooks, DAGs and answers are in work/.")
+        if open_browser:
+            webbrowser.open(self.url)
+
+    def wait(self) -> int:
+        """Wait for the server to end, or for Ctrl-C, and take down what was started. Returns the exit code."""
+        stopped: list[int] = []
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda received, _frame: stopped.append(received))
+        try:
+            while self.process.poll() is None and not stopped:
+                time.sleep(0.1)
+        finally:
+            self.close()
+        return 0 if stopped else self.process.returncode
+
+    def close(self) -> None:
+        """Stop the server, then the sandbox if this session started it."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        if self.started_sandbox:
+            self.sandbox.down()
+
+
+def serve(port: int, progress: Callable[[str], None]) -> LabSession:
+    """Start the server and the sandbox side by side; return when both answer.
+
+    Raises WindtunnelError when either cannot start; then neither is left running.
+    """
+    sandbox = Sandbox()
+    running = sandbox.state.path.is_dir() and sandbox.state.is_running()
+    if not running:
+        sandbox.state.prepare()
+    notes = work.prepare()
+    token = secrets.token_urlsafe(24)
+    process = _start_server(sandbox.state, port, token)
+    started = False
+    try:
+        # `follow`: should this process be killed, the sandbox goes down by itself.
+        started = sandbox.up(progress, follow=os.getpid())
+        progress("waiting for JupyterLab")
+        url = _wait_served(sandbox.state, process)
+    except BaseException:
+        LabSession(process, "", sandbox, started, []).close()
+        raise
+    return LabSession(process, f"{url}lab/tree/{_first_page()}?token={token}", sandbox, started, notes)
+
+
+def _first_page() -> str:
+    notebooks = sorted((work_dir() / "notebooks").glob("[0-9][0-9]-*.ipynb"))
+    return f"notebooks/{notebooks[0].name}" if notebooks else ""
+
+
+def _start_server(state: State, port: int, token: str) -> subprocess.Popen[bytes]:
+    home = state.path / "jupyter"
+    for folder in (home, home / "runtime"):
+        folder.mkdir(mode=0o700, exist_ok=True)
+    for old in (home / "runtime").glob("jpserver-*"):
+        old.unlink()
+    settings = Path(sys.prefix) / "share/jupyter/lab/settings/overrides.json"
+    settings.parent.mkdir(parents=True, exist_ok=True)
+    settings.write_text(json.dumps(OVERRIDES, indent=1))
+    # Everything Jupyter writes stays in the state folder; the token goes through the environment because
+    # command lines can be read by every user of a machine.
+    environment = clean_environment() | {
+        "JUPYTER_TOKEN": token,
+        "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
+        "JUPYTER_DATA_DIR": str(home / "data"),
+        "JUPYTER_CONFIG_DIR": str(home / "config"),
+        "IPYTHONDIR": str(home / "ipython"),
+        "MPLCONFIGDIR": str(home / "matplotlib"),
+        "WINDTUNNEL_STATE": str(state.path),
+        "WINDTUNNEL_WORK": str(work_dir()),
+    }
+    command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", f"--ServerApp.ip={HOST}"]
+    command += [f"--ServerApp.port={port}", f"--ServerApp.root_dir={work_dir()}", "--log-level=WARN"]
+    if os.geteuid() == 0:
+        command.append("--allow-root")
+    with (state.logs / "jupyterlab.log").open("ab") as log:
+        return subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+
+
+def _wait_served(state: State, process: subprocess.Popen[bytes]) -> str:
+    deadline = time.monotonic() + SERVER_TIMEOUT
+    log = state.logs / "jupyterlab.log"
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise WindtunnelError(
+                f"JupyterLab ended with code {process.returncode}.", f"the reason is at the end of {log}"
+            )
+        for file in (state.path / "jupyter/runtime").glob(f"jpserver-{process.pid}.json"):
+            try:
+                return str(json.loads(file.read_text())["url"])
+            except (ValueError, KeyError):
+                continue  # being written
+        time.sleep(0.05)
+    raise WindtunnelError(
+        f"JupyterLab was not served within {SERVER_TIMEOUT:.0f} s.", f"see the end of {log}"
+    )

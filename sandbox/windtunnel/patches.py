@@ -1,0 +1,113 @@
+"""Three small changes to Airflow's private API that halve the time from a click to a green run.
+
+They are applied to the exact version they were written for and to no other; ``WINDTUNNEL_PATCHES=off``
+leaves Airflow as it is, and everything works without them, more slowly.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+VERSION = "3.3.2"
+BUSY_SLEEP, IDLE_SLEEP, LINGER = 0.02, 0.25, 3.0  # seconds
+LOOK_EVERY = 0.1  # seconds between looks at the DAG folder
+
+
+def apply(version: str) -> bool:
+    """Apply all three if ``version`` is the one they are for. Returns whether they were."""
+    if version != VERSION or os.environ.get("WINDTUNNEL_PATCHES") == "off":
+        return False
+    reap_finished_tasks_at_once()
+    sleep_less_while_busy()
+    wake_on_changed_files()
+    return True
+
+
+def reap_finished_tasks_at_once() -> None:
+    """The supervisor waits a whole heartbeat interval for a task whose pipes have closed; wait 10 ms."""
+    from airflow.sdk.execution_time.supervisor import WatchedSubprocess
+
+    upstream = WatchedSubprocess._service_subprocess
+
+    @functools.wraps(upstream)
+    def service(self: Any, max_wait_time: float, *args: Any, **kwargs: Any) -> Any:
+        if not self._open_sockets and self._exit_code is None:
+            max_wait_time = min(max_wait_time, 0.01)
+        return upstream(self, max_wait_time, *args, **kwargs)
+
+    WatchedSubprocess._service_subprocess = service  # type: ignore[method-assign]
+
+
+def sleep_less_while_busy() -> None:
+    """The scheduler sleeps a fixed time between loops; sleep little while something is going on."""
+    from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
+
+    last_busy = 0.0
+
+    def noting(upstream: Callable[..., int]) -> Callable[..., int]:
+        @functools.wraps(upstream)
+        def wrapper(*args: Any, **kwargs: Any) -> int:
+            nonlocal last_busy
+            done = upstream(*args, **kwargs)
+            if done:
+                last_busy = time.monotonic()
+            return done
+
+        return wrapper
+
+    def sleep_time(_self: Any) -> float:
+        return BUSY_SLEEP if time.monotonic() - last_busy < LINGER else IDLE_SLEEP
+
+    runner: Any = SchedulerJobRunner
+    runner._do_scheduling = noting(runner._do_scheduling)
+    runner._process_executor_events = noting(runner._process_executor_events)
+    runner._scheduler_idle_sleep_time = property(sleep_time, lambda _self, _value: None)
+
+
+def wake_on_changed_files() -> None:
+    """The DAG processor looks at its folder once a second; look ten times, by comparing file dates."""
+    from airflow.dag_processing.manager import DagFileProcessorManager
+
+    manager: Any = DagFileProcessorManager
+    upstream = manager._service_processor_sockets
+    seen: frozenset[tuple[str, int]] | None = None
+
+    @functools.wraps(upstream)
+    def service(self: Any, timeout: float | None = 1.0) -> Any:
+        nonlocal seen
+        end = time.monotonic() + (timeout or 0)
+        while True:
+            now = _file_dates(Path(bundle.path) for bundle in self._dag_bundles)
+            if now != seen:
+                if seen is not None:
+                    self.request_bundle_refresh([bundle.name for bundle in self._dag_bundles])
+                seen = now
+                return upstream(self, timeout=0)
+            left = end - time.monotonic()
+            if left <= 0:
+                return upstream(self, timeout=0)
+            if self.selector.get_map():  # a file is being parsed: its result wakes us
+                return upstream(self, timeout=min(left, LOOK_EVERY))
+            time.sleep(min(left, LOOK_EVERY))
+
+    manager._service_processor_sockets = service
+
+
+def _file_dates(folders: Any) -> frozenset[tuple[str, int]]:
+    dates = set()
+    for folder in folders:
+        for root, names, files in os.walk(folder):
+            names[:] = [name for name in names if name != "__pycache__"]
+            for name in files:
+                if name.endswith((".py", ".zip", ".airflowignore")):
+                    path = Path(root, name)
+                    try:
+                        dates.add((str(path), path.stat().st_mtime_ns))
+                    except OSError:  # deleted between the listing and the look
+                        continue
+    return frozenset(dates)

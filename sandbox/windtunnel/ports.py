@@ -1,0 +1,55 @@
+"""Free loopback ports. A taken port is named with its owner, never talked to."""
+
+from __future__ import annotations
+
+import socket
+
+import psutil
+
+HOST = "127.0.0.1"
+UI_PORTS = range(8080, 8100)  # where people look for Airflow
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on ``port`` now."""
+    with socket.socket() as probe:
+        # Like every server: a port whose last connections are still closing counts as free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+        return True
+
+
+def any_free(count: int) -> list[int]:
+    """``count`` different free ports, chosen by the system."""
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind((HOST, 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
+
+
+def owner(port: int) -> str:
+    """Who listens on ``port``, in words; "another program" when the system does not tell."""
+    try:
+        for connection in psutil.net_connections(kind="tcp"):
+            local = connection.laddr
+            if connection.status == psutil.CONN_LISTEN and local and local.port == port and connection.pid:
+                return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
+    except (psutil.Error, OSError):
+        pass
+    return "another program"
+
+
+def choose(preferred: int | None = None) -> int:
+    """A port for the Airflow UI: ``preferred``, else the first free of 8080-8099, else any."""
+    candidates = [*([preferred] if preferred else []), *UI_PORTS]
+    for port in candidates:
+        if is_free(port):
+            return port
+    return any_free(1)[0]

@@ -1,0 +1,298 @@
+"""Start, stop, look at and refresh the sandbox: the outside of :mod:`windtunnel.launcher`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from windtunnel import processes
+from windtunnel.airflow_env import ADMIN, airflow_environment, clean_environment, password_file
+from windtunnel.api import Airflow
+from windtunnel.errors import WindtunnelError
+from windtunnel.paths import dags_dir, state_dir
+from windtunnel.ports import HOST, owner
+from windtunnel.state import RESET_HARD, Ports, State, write_private
+
+Progress = Callable[[str], None]
+COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")  # as Airflow's own health names them
+START_TIMEOUT = 120.0
+
+
+def _silent(_phase: str) -> None:
+    """Report nothing."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a sandbox is doing. ``phase`` is ``down``, ``running``, or a step on the way."""
+
+    state: Path
+    phase: str
+    url: str
+    launcher: int
+    components: dict[str, dict[str, Any]]
+    health: dict[str, str]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether every part of Airflow says so."""
+        return all(self.health.get(name) == "healthy" for name in COMPONENTS)
+
+
+class Sandbox:
+    """One local Airflow with its database, cache and world, in one state folder."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.state = State(path or state_dir())
+
+    # --- looking -----------------------------------------------------------------------------------
+    @property
+    def url(self) -> str:
+        """Address of the Airflow UI and API."""
+        return f"http://{HOST}:{self.state.ports().api}"
+
+    @property
+    def password(self) -> str:
+        """The generated password of the user ``admin``."""
+        return self.state.secrets()["admin"]
+
+    def airflow(self) -> Airflow:
+        """A client of this sandbox's Airflow."""
+        return Airflow(self.url, username=ADMIN, password=self.password)
+
+    def environ(self) -> dict[str, str]:
+        """What a kernel or a test needs in its environment to find this sandbox and what it holds."""
+        environment = airflow_environment(self.state, self.state.ports())
+        return {key: value for key, value in environment.items() if key != processes.MARK}
+
+    def status(self) -> Status:
+        """What is there now. Raises WindtunnelError when no sandbox was ever made here."""
+        self.state.config()
+        status = self.state.status()
+        running = self.state.is_running()
+        return Status(
+            state=self.state.path,
+            phase=status.get("phase", "starting") if running else "down",
+            url=self.url,
+            launcher=status.get("pid", 0) if running else 0,
+            components=status.get("components", {}) if running else {},
+            health=self.airflow().health(timeout=2) if running else {},
+        )
+
+    def is_up(self) -> bool:
+        """Whether it runs and answers."""
+        try:
+            return self.state.is_running() and self.status().healthy
+        except WindtunnelError:
+            return False
+
+    # --- starting ----------------------------------------------------------------------------------
+    def up(self, progress: Progress = _silent, *, follow: int | None = None, anywhere: bool = False) -> bool:
+        """Start the sandbox, or find it running. Returns whether it was started now.
+
+        ``progress`` is told each step. ``follow``: go down when the process with this id ends.
+        ``anywhere``: any free port for the UI instead of one from 8080. Raises WindtunnelError when it
+        cannot start; then nothing is left running.
+        """
+        try:
+            launched = not self.state.is_running()
+        except OSError as error:
+            raise WindtunnelError(
+                f"The state folder {self.state.path} cannot be used: {error.strerror}.",
+                "make it writable, or choose another with WINDTUNNEL_STATE=/a/folder/of/yours.",
+            ) from error
+        process = self._launch(follow, anywhere) if launched else None
+        try:
+            self._wait_ready(progress, process)
+        except BaseException:
+            if process is not None:
+                self.down()
+            raise
+        return launched
+
+    def _launch(self, follow: int | None, anywhere: bool) -> subprocess.Popen[bytes]:
+        self.state.prepare(anywhere=anywhere)
+        ports = self.state.ports()
+        dags = dags_dir()
+        try:
+            dags.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WindtunnelError(
+                f"The DAG folder {dags} cannot be made: {error.strerror}.",
+                "make the folder around it writable, or name another with WINDTUNNEL_WORK.",
+            ) from error
+        write_private(password_file(self.state), json.dumps({ADMIN: self.password}))
+        self._write_reader_ini(ports)
+        environment = clean_environment() | airflow_environment(self.state, ports)
+        # setproctitle would write a process's title over its environment, where the sandbox's mark is.
+        environment |= {"SPT_NOENV": "1"}
+        command = [sys.executable, "-m", "windtunnel.launcher", "--state", str(self.state.path)]
+        if follow:
+            command += ["--follow", str(follow)]
+        self.state.write_status({"phase": "starting"})
+        with (self.state.logs / "launcher.log").open("ab") as log:
+            return subprocess.Popen(
+                command,
+                cwd=self.state.path,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def _wait_ready(self, progress: Progress, process: subprocess.Popen[bytes] | None) -> None:
+        deadline = time.monotonic() + START_TIMEOUT
+        told = ""
+        while True:
+            status = self.state.status()
+            phase = status.get("phase", "starting")
+            if phase != told:
+                progress(phase)
+                told = phase
+            if phase == "running" and self._answers(status):
+                return
+            if process is not None and process.poll() is not None and process.returncode == 3:
+                process = None  # another `up` was quicker: wait for its sandbox
+            ended = process.poll() is not None if process else not self.state.is_running()
+            if ended:
+                error = self.state.status().get("error") or {
+                    "message": "The sandbox ended while it was starting.",
+                    "next_step": f"the whole story is in {self.state.logs / 'launcher.log'}; {RESET_HARD}",
+                }
+                raise WindtunnelError(error["message"], error["next_step"])
+            if time.monotonic() > deadline:
+                raise WindtunnelError(
+                    f"The sandbox did not get ready within {START_TIMEOUT:.0f} s; it was at: {phase}.",
+                    f"look at the end of {self._blocked_log(status)}, then try `windtunnel up` again.",
+                )
+            time.sleep(0.05)
+
+    def _answers(self, status: dict[str, Any]) -> bool:
+        api = status.get("components", {}).get("api-server", {})
+        if api.get("restarts", 0) >= 2:
+            taken_by = owner(self.state.ports().api)
+            raise WindtunnelError(
+                f"Airflow's API server cannot stay up on port {self.state.ports().api} (in use by {taken_by}?).",
+                f"`windtunnel up` again chooses another port; its log is {self.state.logs / 'api-server.log'}",
+            )
+        airflow = self.airflow()
+        health = airflow.health(timeout=2)
+        # Only our own Airflow knows the generated password: a stranger on this port is found out here.
+        return all(health.get(name) == "healthy" for name in COMPONENTS) and airflow.can_log_in()
+
+    def _blocked_log(self, status: dict[str, Any]) -> Path:
+        restarts = {name: c.get("restarts", 0) for name, c in status.get("components", {}).items()}
+        worst = max(restarts, key=lambda name: restarts[name], default="launcher")
+        return self.state.logs / f"{worst if restarts.get(worst) else 'launcher'}.log"
+
+    def _write_reader_ini(self, ports: Ports) -> None:
+        """Connection files for people who want to look with their own tools."""
+        secrets = self.state.secrets()
+        write_private(
+            self.state.path / "pg_service.conf",
+            f"[warehouse]\nhost={HOST}\nport={ports.postgres}\ndbname=warehouse\nuser=warehouse\n"
+            f"password={secrets['warehouse']}\n\n[airflow]\nhost={HOST}\nport={ports.postgres}\n"
+            f"dbname=airflow\nuser=reader\npassword={secrets['reader']}\n",
+        )
+
+    # --- stopping ----------------------------------------------------------------------------------
+    def down(self) -> bool:
+        """Stop the sandbox and clean up after a killed one. Returns whether anything was stopped."""
+        from windtunnel.launcher import sweep
+
+        if not self.state.path.is_dir() or not (self.state.path / "sandbox.json").exists():
+            return False
+        running = self.state.is_running()
+        if running:
+            self._signal_launcher(signal.SIGTERM)
+            deadline = time.monotonic() + 40
+            while self.state.is_running():
+                if time.monotonic() > deadline:
+                    self._signal_launcher(signal.SIGKILL)
+                    break
+                time.sleep(0.03)
+        left = sweep(self.state)
+        return running or bool(left)
+
+    def _signal_launcher(self, number: int) -> None:
+        deadline = time.monotonic() + 10
+        while self.state.is_running():
+            status = self.state.status()
+            pid, created = status.get("pid", 0), status.get("created", 0.0)
+            if pid and processes.is_alive(pid, created):
+                os.kill(pid, number)
+                return
+            if time.monotonic() > deadline:
+                raise WindtunnelError(
+                    f"A launcher holds {self.state.path / 'lock'} but has not said which process it is.",
+                    "wait a moment and try again.",
+                )
+            time.sleep(0.05)  # it has just started and not reported yet
+
+    def reset(self, progress: Progress = _silent) -> None:
+        """A fresh Airflow, warehouse and data folder in a few seconds; DAG files and answers stay."""
+        if not self.state.is_running():
+            self.up(progress)
+        generation = self.state.status().get("generation", 0)
+        self._signal_launcher(signal.SIGHUP)
+        deadline = time.monotonic() + 60
+        while self.state.status().get("generation", 0) <= generation:
+            if time.monotonic() > deadline or not self.state.is_running():
+                raise WindtunnelError(
+                    "The sandbox did not come back from its reset.",
+                    f"`windtunnel down && windtunnel up`; the story is in {self.state.logs / 'launcher.log'}",
+                )
+            time.sleep(0.03)
+        self._wait_ready(progress, None)
+
+    def set_aside(self) -> Path:
+        """Stop it and rename the whole state folder out of the way. Returns the folder's new name."""
+        if not self.state.path.exists():
+            raise WindtunnelError(
+                f"There is no state folder at {self.state.path}.", "`windtunnel up` makes one."
+            )
+        with contextlib.suppress(WindtunnelError):  # too damaged to say what it runs: the lock decides
+            self.down()
+        if self.state.path.is_dir() and self.state.is_running():
+            raise WindtunnelError(
+                f"The sandbox in {self.state.path} is still running.", "`windtunnel down` first."
+            )
+        return self.state.set_aside("aside")
+
+
+@contextmanager
+def temporary(progress: Progress = _silent) -> Iterator[Sandbox]:
+    """A fresh sandbox on its own ports and folders; gone, with all it made, when the block ends.
+
+    It also goes down when this process dies, however it dies.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="windtunnel-"))
+    folder.chmod(0o711)  # root's Postgres runs under another account and must pass through
+    names = {"WINDTUNNEL_STATE": str(folder / "state"), "WINDTUNNEL_WORK": str(folder / "work")}
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(names)
+    sandbox = Sandbox(folder / "state")
+    try:
+        sandbox.up(progress, follow=os.getpid(), anywhere=True)
+        yield sandbox
+    finally:
+        sandbox.down()
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,78 @@
+"""Which Airflow this notebook talks to, and for which chapter."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from windtunnel.api import Airflow
+from windtunnel.errors import WindtunnelError
+from windtunnel.paths import dags_dir
+from windtunnel.sandbox import Progress, Sandbox
+
+CHAPTER = re.compile(r"\d\d-[a-z0-9-]+")
+
+
+@dataclass(frozen=True)
+class Session:
+    """An Airflow, the chapter that drives it, and the local sandbox if it is one.
+
+    ``dags`` is this chapter's folder inside the one that Airflow parses; None for an Airflow elsewhere whose
+    DAG folder is not reachable from here.
+    """
+
+    airflow: Airflow
+    chapter: str
+    dags: Path | None
+    sandbox: Sandbox | None
+
+    def fresh(self) -> None:
+        """Forget this chapter's earlier DAGs and their runs."""
+        if self.dags is None:
+            return
+        for file in sorted(self.dags.glob("*.py")):
+            file.unlink()
+        prefix = f"{self.dags.name}/"
+        for dag in self.airflow.dags(exclude_stale=False):
+            if (dag.relative_fileloc or "").startswith(prefix):
+                try:
+                    self.airflow.delete_dag(dag.dag_id)
+                except WindtunnelError:
+                    self.airflow.pause(dag.dag_id, True)  # a task still runs: Airflow refuses to forget it
+
+
+def chapter_name() -> str:
+    """The chapter a notebook belongs to, from its file name; ``scratch`` for anything else."""
+    named = os.environ.get("WINDTUNNEL_CHAPTER") or Path(os.environ.get("JPY_SESSION_NAME", "")).stem
+    return named if CHAPTER.fullmatch(named) else "scratch"
+
+
+_current: Session | None = None
+
+
+def connect(progress: Progress = lambda _phase: None, *, start: bool = False) -> Session:
+    """Find the Airflow to talk to; with ``start``, start the sandbox if there is none.
+
+    Raises WindtunnelError when it does not answer or is not an Airflow 3.
+    """
+    global _current
+    airflow, sandbox = Airflow.from_environment(), None
+    dags: Path | None = None
+    if airflow is None:
+        sandbox = Sandbox()
+        if start:
+            sandbox.up(progress)
+        airflow, dags = sandbox.airflow(), dags_dir()
+    elif os.environ.get("WINDTUNNEL_DAGS"):
+        dags = dags_dir()
+    airflow.check_version()
+    chapter = chapter_name()
+    _current = Session(airflow, chapter, dags / chapter if dags else None, sandbox)
+    return _current
+
+
+def current() -> Session:
+    """The session of this process, connecting on first use."""
+    return _current or connect()

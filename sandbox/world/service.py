@@ -1,0 +1,111 @@
+"""The outside world as one HTTP service on loopback.
+
+``python -m world.service --port 8090`` serves the invented shop, with ``--data FILE`` one written by hand.
+The address is printed once it can be talked to.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.middleware.base import RequestResponseEndpoint
+
+from world import dashboard, faults, shop_api
+from world.shop import Shop
+
+HOST = "127.0.0.1"
+
+
+def create_app(shop: Shop | None = None) -> FastAPI:
+    """One world: the shop's API, the dashboard, the fault switch. Its state lives and dies with the app."""
+    app = FastAPI(title="Windtunnel's outside world", docs_url=None, redoc_url=None)
+    switch = faults.Faults()
+    # A new outside system is one module with a router, and a line here.
+    app.include_router(shop_api.router(shop or Shop()))
+    app.include_router(dashboard.router())
+    app.include_router(faults.router(switch))
+
+    @app.get("/health")
+    def health() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.middleware("http")
+    async def with_faults(request: Request, call_next: RequestResponseEndpoint) -> Response:
+        return await switch.around(request.url.path.strip("/"), lambda: call_next(request))
+
+    @app.exception_handler(RequestValidationError)
+    async def explain(_: Request, error: RequestValidationError) -> Response:
+        return JSONResponse({"detail": "; ".join(map(_sentence, error.errors()))}, 422)
+
+    return app
+
+
+def _sentence(problem: Mapping[str, object]) -> str:
+    """FastAPI's account of one bad value, in words: which field, what was sent, what is wrong with it."""
+    where = ".".join(str(part) for part in problem["loc"][1:]) or "body"  # type: ignore[index]
+    if problem["type"] == "missing":
+        return f"{where}: missing"
+    return f"{where}: {problem['input']!r}: {problem['msg']}"
+
+
+def server_for(app: FastAPI) -> uvicorn.Server:
+    """A quiet server for ``app``; run it with ``.run(sockets=[listen(port)])``."""
+    return uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
+
+
+def listen(port: int) -> socket.socket:
+    """A socket on ``port`` of loopback; 0 lets the system choose. Raises OSError when the port is taken."""
+    server = socket.socket()
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        server.bind((HOST, port))
+        server.listen()  # from here on clients wait in the queue instead of being refused
+    except OSError:
+        server.close()
+        raise
+    return server
+
+
+def address(server: socket.socket) -> str:
+    """The URL of a socket that ``listen`` made."""
+    return f"http://{HOST}:{server.getsockname()[1]}"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until SIGTERM or SIGINT. Returns 0, or 2 when the file or the port cannot be used."""
+    parser = argparse.ArgumentParser(
+        prog="python -m world.service", description="Windtunnel's outside world."
+    )
+    parser.add_argument("--port", type=int, required=True, help="on 127.0.0.1; 0 chooses a free one")
+    parser.add_argument("--data", type=Path, metavar="FILE", help="a shop written by hand (JSON)")
+    options = parser.parse_args(arguments)
+
+    # uvicorn restores these handlers on its way out and raises the signal again: leave quietly, as told to.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
+    try:
+        shop = Shop.from_json(options.data) if options.data else Shop()
+    except (OSError, ValueError) as error:
+        print(f"world.service: {error}", file=sys.stderr)
+        return 2
+    try:
+        server = listen(options.port)
+    except OSError as error:
+        print(f"world.service: port {options.port} of {HOST}: {error.strerror}", file=sys.stderr)
+        return 2
+    print(address(server), flush=True)
+    server_for(create_app(shop)).run(sockets=[server])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
