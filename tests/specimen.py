@@ -10,8 +10,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 TEXT = r"""
 # Specimen
 
-Two jobs, one night. At 02:00 cron starts `load_orders`; files such as `orders.py` or orders.py are no links, and
-from $5 to $7 is money. A [link](https://example.org/) goes out when it is clicked.
+Two jobs, one night. At 02:00 cron starts `load_orders`; files such as `orders.py` or orders.py are no links,
+and from $5 to $7 is money. A [link](https://example.org/) goes out when it is clicked.
 
 ## Pictures
 

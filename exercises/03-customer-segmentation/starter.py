@@ -3,9 +3,14 @@
 A task leaves its table in the folder of its run's date and hands on the path, never the data.
 """
 
+import json
+import os
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from airflow.providers.http.hooks.http import HttpHook
 from airflow.sdk import DAG, task
 
 CUSTOMERS = ["customer_id", "registration_date", "email"]

@@ -7,22 +7,42 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from windtunnel.course import data_file, deploy
+from windtunnel.crontab import run_crontab
 from windtunnel.errors import WindtunnelError
 from windtunnel.metadata import metadata
+from windtunnel.outside import world
 from windtunnel.predict import predict
-from windtunnel.runs import Backfill, Run, backfill, pause, trigger, unpause
+from windtunnel.runs import Backfill, Run, backfill, pause, runs, trigger, unpause
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-READER_NAMES = ["backfill", "metadata", "pause", "predict", "trigger", "unpause"]
-__all__ = [  # noqa: RUF022 what a notebook gets comes first
+READER_NAMES = [
     "backfill",
+    "data_file",
+    "deploy",
     "metadata",
     "pause",
     "predict",
+    "run_crontab",
+    "runs",
     "trigger",
     "unpause",
+    "world",
+]
+__all__ = [  # noqa: RUF022 what a notebook gets comes first
+    "backfill",
+    "data_file",
+    "deploy",
+    "metadata",
+    "pause",
+    "predict",
+    "run_crontab",
+    "runs",
+    "trigger",
+    "unpause",
+    "world",
     "Backfill",
     "Run",
     "WindtunnelError",

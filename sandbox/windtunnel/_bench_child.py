@@ -1,4 +1,4 @@
-"""The far end of ``windtunnel.bench``: imports Airflow, then the answer, and reports what it did.
+"""The far end of ``windtunnel.bench``: imports Airflow, then answers, and reports what they did.
 
 A question is a line of JSON on standard input, a reply one on what was standard output. What the answer
 itself prints goes to the log.
@@ -128,7 +128,7 @@ def run(question: dict[str, Any], answer: Path) -> dict[str, Any]:
     return {
         "state": str(made.state),
         "tasks": {named(ti): str(ti.state) for ti in made.get_task_instances()},
-        "xcoms": xcoms(made.run_id),
+        "xcoms": xcoms(made.dag_id, made.run_id),
         "files": files(Path(question["data"])),
         "errors": ear.errors,
         "logs": ear.logs,
@@ -140,10 +140,11 @@ def named(ti: Any) -> str:
     return ti.task_id if ti.map_index < 0 else f"{ti.task_id}[{ti.map_index}]"
 
 
-def xcoms(run_id: str) -> list[dict[str, Any]]:
+def xcoms(dag_id: str, run_id: str) -> list[dict[str, Any]]:
     """What the run's tasks handed on; see ``evidence.XCom``."""
     with create_session() as session:
-        query = select(XComModel.task_id, XComModel.key, XComModel.value).where(XComModel.run_id == run_id)
+        query = select(XComModel.task_id, XComModel.key, XComModel.value)
+        query = query.where(XComModel.dag_id == dag_id, XComModel.run_id == run_id)
         rows = session.execute(query.order_by(XComModel.task_id, XComModel.key)).all()
     found = []
     for task_id, key, value in rows:
@@ -173,7 +174,8 @@ def files(folder: Path) -> dict[str, str]:
 
 def main() -> None:
     """Answer questions until standard input ends."""
-    answer = Path(sys.argv[1])
+    # The next answer may have this one's name, size and second: its bytecode must not be taken for it.
+    sys.dont_write_bytecode = True
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what is printed from here on goes to the log
     questions = os.fdopen(os.dup(0), "r")
@@ -186,6 +188,7 @@ def main() -> None:
     reply({"ready": True})
     for line in questions:
         question = json.loads(line)
+        answer = Path(question["answer"])
         try:
             reply(parse(answer) if question["do"] == "parse" else run(question, answer))
         except Exception as error:

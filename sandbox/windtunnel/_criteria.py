@@ -36,7 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def submission(request: pytest.FixtureRequest) -> Iterator[Submission]:
     """The answer, to be asked for evidence."""
     answer = request.config.getoption("--answer")
-    with Bench(answer) as bench:
+    with Bench() as bench:
         yield Submission(answer, bench)
 
 

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import airflow_client.client as client
 import urllib3
 from airflow_client.client.exceptions import ApiException
+from pydantic import ValidationError
 
 from windtunnel.errors import WindtunnelError
 
@@ -24,6 +25,14 @@ PAGE = 100  # Airflow's own limit
 
 class NotFoundError(WindtunnelError):
     """The API answered 404."""
+
+
+class ConflictError(WindtunnelError):
+    """The API answered 409: something like it is there already."""
+
+
+class NoAnswerError(WindtunnelError):
+    """Nothing answers at the address, for now at least."""
 
 
 class Airflow:
@@ -48,6 +57,11 @@ class Airflow:
         url = os.environ.get("WINDTUNNEL_URL")
         if not url:
             return None
+        if not url.startswith(("http://", "https://")):
+            raise WindtunnelError(
+                f"WINDTUNNEL_URL is {url!r}, which is no web address.",
+                'write it like "http://127.0.0.1:8080", or unset it to use the sandbox that comes with the course.',
+            )
         return cls(
             url,
             username=os.environ.get("WINDTUNNEL_USERNAME", ""),
@@ -75,74 +89,110 @@ class Airflow:
 
     def check_version(self) -> str:
         """The server's version. Raises WindtunnelError unless it is an Airflow 3."""
-        try:
-            reply = self._http.request("GET", f"{self.url}/api/v2/version", timeout=10)
-        except urllib3.exceptions.HTTPError as error:
-            raise self._down() from error
-        try:
-            found = str(json.loads(reply.data)["version"])
-        except (ValueError, KeyError, TypeError):
-            found = ""
-        if reply.status != 200 or not found.startswith("3."):
-            what = f"is Airflow {found}" if found else "does not answer as an Airflow 3"
+        found = self._version("/api/v2/version") or self._version("/api/v1/version")  # Airflow 2's
+        if not found.startswith("3."):
+            what = f"is Airflow {found}" if found else "does not answer as an Airflow does"
             raise WindtunnelError(
-                f"{self.url} {what}; this course drives Airflow 3 (API v2).",
-                "unset WINDTUNNEL_URL to use the sandbox that comes with the course, or name an Airflow 3.",
+                f"{self.url} {what}; this course drives Airflow 3.",
+                "name an Airflow 3 with WINDTUNNEL_URL, or unset it to use the sandbox that comes with the course."
+                if os.environ.get("WINDTUNNEL_URL")
+                else "something else took the sandbox's port: `windtunnel down`, then `windtunnel up`.",
             )
         return found
 
-    def _down(self) -> WindtunnelError:
-        return WindtunnelError(
+    def check_access(self) -> None:
+        """Raises WindtunnelError unless our credentials open the API."""
+        self._call(lambda c: client.DAGApi(c).get_dags(limit=1))
+
+    def _version(self, path: str) -> str:
+        try:
+            reply = self._http.request("GET", f"{self.url}{path}", timeout=10)
+        except urllib3.exceptions.HTTPError as error:
+            raise self._down() from error
+        try:
+            return str(json.loads(reply.data)["version"]) if reply.status == 200 else ""
+        except (ValueError, KeyError, TypeError):
+            return ""
+
+    def _down(self) -> NoAnswerError:
+        return NoAnswerError(
             f"Airflow does not answer at {self.url}.",
             "`windtunnel status` tells what is wrong, `windtunnel up` starts it."
             if not os.environ.get("WINDTUNNEL_URL")
             else "start it, or unset WINDTUNNEL_URL to use the sandbox that comes with the course.",
         )
 
+    def _refused(self, whom: str, status: int) -> WindtunnelError:
+        return WindtunnelError(
+            f"The Airflow at {self.url} refused {whom} (HTTP {status}).",
+            "set WINDTUNNEL_USERNAME and WINDTUNNEL_PASSWORD, or WINDTUNNEL_TOKEN."
+            if os.environ.get("WINDTUNNEL_URL")
+            else "another Airflow may be listening there: `windtunnel down`, then `windtunnel up`.",
+        )
+
     def _log_in(self) -> None:
-        if self._token and not self._username:
-            token = self._token
-        else:
-            body = json.dumps({"username": self._username, "password": self._password}).encode()
-            try:
-                reply = self._http.request(
-                    "POST",
-                    f"{self.url}/auth/token",
-                    body=body,
-                    headers={"Content-Type": "application/json"},
-                    timeout=10,
-                )
-            except urllib3.exceptions.HTTPError as error:
-                raise self._down() from error
-            try:
-                token = json.loads(reply.data)["access_token"]
-            except (ValueError, KeyError, TypeError):
-                raise WindtunnelError(
-                    f"The Airflow at {self.url} refused the user {self._username!r} (HTTP {reply.status}).",
-                    "set WINDTUNNEL_USERNAME and WINDTUNNEL_PASSWORD, or WINDTUNNEL_TOKEN."
-                    if os.environ.get("WINDTUNNEL_URL")
-                    else "another Airflow may be listening there; `windtunnel down && windtunnel up`.",
-                ) from None
+        token = self._token or self._new_token()
         configuration = client.Configuration(host=self.url, access_token=token)
         configuration.retries = urllib3.Retry(total=3, backoff_factor=0.2, allowed_methods=["GET"])
         self._client = client.ApiClient(configuration)
 
+    def _new_token(self) -> str:
+        body = json.dumps({"username": self._username, "password": self._password}).encode()
+        try:
+            reply = self._http.request(
+                "POST",
+                f"{self.url}/auth/token",
+                body=body,
+                headers={"Content-Type": "application/json"},
+                timeout=10,
+            )
+        except urllib3.exceptions.HTTPError as error:
+            raise self._down() from error
+        try:
+            return str(json.loads(reply.data)["access_token"])
+        except (ValueError, KeyError, TypeError):
+            who = f"the user {self._username!r}" if self._username else "a caller without a user name"
+            raise self._refused(who, reply.status) from None
+
     def _call(self, action: Callable[[client.ApiClient], T]) -> T:
+        try:
+            return self._attempt(action)
+        except ApiException as error:
+            if error.status != 401:
+                raise _explained(error) from error
+            if self._token:
+                raise self._refused("the token", 401) from error
+        self._client = None  # the session's token has run out: log in again, once
+        try:
+            return self._attempt(action)
+        except ApiException as error:
+            raise _explained(error) from error
+
+    def _attempt(self, action: Callable[[client.ApiClient], T]) -> T:
         if self._client is None:
             self._log_in()
         assert self._client is not None
         try:
             return action(self._client)
-        except ApiException as error:
-            if error.status == 401 and self._username:
-                self._log_in()
-                try:
-                    return action(self._client)
-                except ApiException as again:
-                    error = again
-            raise _explained(error) from error
         except urllib3.exceptions.HTTPError as error:
             raise self._down() from error
+        except ValidationError as error:
+            raise WindtunnelError(
+                f"The Airflow at {self.url} answered in a form this course does not know "
+                f"({error.error_count()} fields of a {error.title}).",
+                f"use an Airflow of the version of its client, {client.__version__}.",
+            ) from error
+
+    def _json(self, action: Callable[[client.ApiClient], Any]) -> Any:
+        """The decoded answer of a call whose answer the client itself should leave alone."""
+
+        def checked(connected: client.ApiClient) -> Any:
+            reply = action(connected)
+            if not 200 <= reply.status < 300:
+                raise ApiException(status=reply.status, reason=reply.reason, body=reply.data.decode())
+            return json.loads(reply.data)
+
+        return self._call(checked)
 
     # --- DAGs --------------------------------------------------------------------------------------
     def dag(self, dag_id: str) -> Any:
@@ -163,6 +213,15 @@ class Airflow:
             )
         )
 
+    def source(self, dag_id: str) -> str:
+        """The file of the DAG's current version as Airflow keeps it. Raises NotFoundError."""
+        reply = self._json(
+            lambda c: client.DagSourceApi(c).get_dag_source_without_preload_content(
+                dag_id, accept="application/json"
+            )
+        )
+        return str(reply["content"])
+
     def tasks(self, dag_id: str) -> list[Any]:
         """Tasks of the DAG's current version, with ``downstream_task_ids``."""
         return list(self._call(lambda c: client.TaskApi(c).get_tasks(dag_id)).tasks)
@@ -177,16 +236,15 @@ class Airflow:
         self._call(lambda c: client.DAGApi(c).delete_dag(dag_id))
 
     # --- runs --------------------------------------------------------------------------------------
-    def trigger(
-        self,
-        dag_id: str,
-        conf: dict[str, Any] | None,
-        logical_date: datetime | None,
-        run_id: str | None = None,
-    ) -> str:
-        """Make a run; returns its id."""
-        body = client.TriggerDAGRunPostBody(dag_run_id=run_id, conf=conf, logical_date=logical_date)
+    def trigger(self, dag_id: str, conf: dict[str, Any] | None, logical_date: datetime | None) -> str:
+        """Make a run; returns its id. Raises ConflictError when it has one with that logical date."""
+        body = client.TriggerDAGRunPostBody(conf=conf, logical_date=logical_date)
         return str(self._call(lambda c: client.DagRunApi(c).trigger_dag_run(dag_id, body)).dag_run_id)
+
+    def fail(self, dag_id: str, run_id: str) -> None:
+        """End a run as failed, its tasks with it."""
+        body = client.DAGRunPatchBody(state=client.DAGRunPatchStates.FAILED)
+        self._call(lambda c: client.DagRunApi(c).patch_dag_run(dag_id, run_id, body))
 
     def run(self, dag_id: str, run_id: str) -> Any:
         """The run's record. Raises NotFoundError."""
@@ -214,22 +272,30 @@ class Airflow:
             )
         )
 
+    def clear(self, dag_id: str, run_id: str, task_ids: list[str]) -> int:
+        """Clear tasks and what is downstream of them; the failed ones when none is named. Returns how many."""
+        options: dict[str, Any] = {"task_ids": task_ids, "only_failed": False} if task_ids else {"only_failed": True}
+        body = client.ClearTaskInstancesBody(
+            dag_run_id=run_id, dry_run=False, include_downstream=True, reset_dag_runs=True, **options
+        )
+        return len(
+            self._call(lambda c: client.TaskInstanceApi(c).post_clear_task_instances(dag_id, body)).task_instances
+        )
+
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str, map_index: int = -1) -> Any:
         """The stored value. Raises NotFoundError."""
-        reply = self._call(
+        reply = self._json(
             lambda c: client.XComApi(c).get_xcom_entry_without_preload_content(
                 dag_id, task_id, run_id, key, map_index=map_index, deserialize=False, stringify=False
             )
         )
-        if reply.status == 404:
-            raise NotFoundError(f"{task_id} has no XCom {key!r} in {run_id}.")
-        return json.loads(reply.data)["value"]
+        return reply["value"]
 
     def log(
         self, dag_id: str, run_id: str, task_id: str, try_number: int, map_index: int = -1
     ) -> list[dict[str, Any]]:
         """One try's log as structured events (``timestamp``, ``event``, ``level``, ``logger`` …)."""
-        reply = self._call(
+        reply = self._json(
             lambda c: client.TaskInstanceApi(c).get_log_without_preload_content(
                 dag_id,
                 run_id,
@@ -240,22 +306,24 @@ class Airflow:
                 accept="application/json",
             )
         )
-        if reply.status == 404:
-            raise NotFoundError(f"{task_id} has no log for try {try_number} in {run_id}.")
-        return [
-            line if isinstance(line, dict) else {"event": str(line)}
-            for line in json.loads(reply.data)["content"]
-        ]
+        return [line if isinstance(line, dict) else {"event": str(line)} for line in reply["content"]]
 
     # --- backfills ---------------------------------------------------------------------------------
     def backfill(self, dag_id: str, start: datetime, end: datetime, **options: Any) -> int:
-        """Create a backfill; returns its id."""
+        """Create a backfill; returns its id. Raises ConflictError while the DAG has another."""
         body = client.BackfillPostBody(dag_id=dag_id, from_date=start, to_date=end, **options)
         return int(self._call(lambda c: client.BackfillApi(c).create_backfill(body)).id)
 
-    def backfill_record(self, backfill_id: int) -> Any:
-        """The backfill's record; ``completed_at`` is None while it goes on."""
-        return self._call(lambda c: client.BackfillApi(c).get_backfill(backfill_id))
+    def open_backfills(self, dag_id: str) -> list[Any]:
+        """Records of the DAG's backfills that Airflow has not closed yet."""
+        found = self._pages(
+            lambda c, o: client.BackfillApi(c).list_backfills(dag_id, limit=PAGE, offset=o), "backfills"
+        )
+        return [record for record in found if record.completed_at is None]
+
+    def close_backfill(self, backfill_id: int) -> None:
+        """Close it; its queued runs fail, running ones go on."""
+        self._call(lambda c: client.BackfillApi(c).cancel_backfill(backfill_id))
 
     def _pages(self, page: Callable[[client.ApiClient, int], Any], items: str) -> Iterator[Any]:
         offset = 0
@@ -275,8 +343,11 @@ def _explained(error: ApiException) -> WindtunnelError:
         detail = ""
     if isinstance(detail, list):  # FastAPI's validation errors
         detail = "; ".join(f"{'.'.join(map(str, d.get('loc', [])[1:]))}: {d.get('msg')}" for d in detail)
+    if isinstance(detail, dict):  # Airflow's database errors
+        detail = detail.get("reason") or detail.get("message")
     text = f"Airflow answered {error.status} {error.reason}: {detail or 'no detail given'}"
-    return NotFoundError(text) if error.status == 404 else WindtunnelError(text)
+    kind = {404: NotFoundError, 409: ConflictError}.get(error.status, WindtunnelError)
+    return kind(text, "its own logs tell more: `windtunnel status`." if error.status >= 500 else "")
 
 
 @contextmanager

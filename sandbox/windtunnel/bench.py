@@ -1,7 +1,8 @@
-"""The bench an answer runs on: a process with an Airflow of its own, fed with worlds served from here.
+"""The bench answers run on: a process with an Airflow of its own, fed with worlds served from here.
 
-Private to each bench, and gone with it: AIRFLOW_HOME, database, DAG folder, home and temporary folder. The
-answer shares with the criteria's process nothing but a pipe.
+Private to each bench, and gone with it: AIRFLOW_HOME, database, DAG folder, home and temporary folder. An
+answer shares with the criteria's process nothing but a pipe. Answers that do not trust each other each need a
+bench of their own.
 """
 
 from __future__ import annotations
@@ -29,19 +30,22 @@ from world.shop import Shop
 
 from windtunnel.errors import WindtunnelError
 from windtunnel.evidence import Case, Dataset, NotJudged
-from windtunnel.paths import repo_root, state_dir
+from windtunnel.paths import state_dir
 
 TIME_LIMIT = 60.0  # seconds for importing the answer, and for each run of it
 START_LIMIT = 120.0  # seconds for Airflow itself: a cold disk is not the reader's fault
 
 
 class Bench:
-    """Runs one answer. A context manager; the process starts with the first question."""
+    """Runs answers. A context manager; the process starts with the first question.
 
-    def __init__(self, answer: Path, time_limit: float = TIME_LIMIT) -> None:
-        self._answer = answer
+    ``time_limit`` is for importing an answer, and for each run of it, in seconds.
+    """
+
+    def __init__(self, time_limit: float = TIME_LIMIT) -> None:
         self._time_limit = time_limit
         self._folder = Path(tempfile.mkdtemp(prefix="windtunnel-bench-"))
+        self._dags = self._folder / "dags"
         self._process: subprocess.Popen[bytes] | None = None
         self._replies = b""
         self._worlds: dict[str, _World] = {}
@@ -58,12 +62,13 @@ class Bench:
             world.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def parse(self) -> dict[str, Any]:
+    def parse(self, answer: Path) -> dict[str, Any]:
         """See ``evidence.Source``."""
-        return self._ask({"do": "parse"}, "importing your file")
+        return self._ask({"do": "parse", "answer": self._place(answer)}, "importing your file")
 
-    def run(self, dag_id: str, cases: Sequence[Case]) -> list[dict[str, Any]]:
+    def run(self, answer: Path, dag_id: str, cases: Sequence[Case]) -> list[dict[str, Any]]:
         """See ``evidence.Source``."""
+        place = self._place(answer)
         self._count += 1
         data = self._folder / "data" / str(self._count)
         data.mkdir(parents=True)
@@ -71,6 +76,7 @@ class Bench:
             self._ask(
                 {
                     "do": "run",
+                    "answer": place,
                     "dag_id": dag_id,
                     "date": case.date,
                     "manual": case.manual,
@@ -81,6 +87,12 @@ class Bench:
             )
             for case in cases
         ]
+
+    def _place(self, answer: Path) -> str:
+        """Put the answer, and it alone, into the DAG folder. Returns its path there."""
+        shutil.rmtree(self._dags, ignore_errors=True)
+        self._dags.mkdir()
+        return str(shutil.copy(answer, self._dags))
 
     def _world(self, data: Dataset | None) -> _World:
         """The world that serves ``data``, started when first needed."""
@@ -104,20 +116,20 @@ class Bench:
         return reply
 
     def _start(self) -> subprocess.Popen[bytes]:
-        home, dags = self._folder / "airflow", self._folder / "dags"
-        shutil.copytree(template(), home)
-        dags.mkdir()
-        shutil.copy(self._answer, dags)
-        for name in ("home", "tmp"):
-            (self._folder / name).mkdir()
+        airflow_home = self._folder / "airflow"
+        private = [airflow_home, self._folder / "home", self._folder / "tmp"]
+        for folder in private:  # they exist when an earlier process was stopped
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+        shutil.copytree(template(), airflow_home, dirs_exist_ok=True)
         with (self._folder / "log").open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "windtunnel._bench_child", str(dags / self._answer.name)],
+                [sys.executable, "-m", "windtunnel._bench_child"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 cwd=self._folder,
-                env=_environment(self._folder, home, dags),
+                env=_environment(self._folder, airflow_home, self._dags),
                 start_new_session=True,  # a group of its own: what the answer starts is killed with it
             )
         self._reply(START_LIMIT, "starting Airflow")
@@ -196,7 +208,7 @@ def _environment(folder: Path, home: Path, dags: Path) -> dict[str, str]:
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
         "HOME": str(folder / "home"),
         "NO_PROXY": "127.0.0.1,localhost",
-        "PYTHONPATH": str(repo_root() / "sandbox"),
+        "PYTHONPATH": str(Path(__file__).parents[1]),
         "TMPDIR": str(folder / "tmp"),
     }
 

@@ -18,7 +18,6 @@ from typing import Any, TypeVar
 from windtunnel.airflow_env import clean_environment
 from windtunnel.errors import WindtunnelError
 from windtunnel.exercises import Exercise, answer_path, exercises, find
-from windtunnel.paths import repo_root
 
 __all__ = ["Criterion", "Verdict", "answer_path", "check", "exercises", "find", "points"]
 
@@ -88,7 +87,7 @@ def check(slug: str, answer: Path | None = None, *, only: str | None = None) -> 
     if not answer.is_file():
         raise WindtunnelError(
             f"There is no answer to {exercise.slug} at {answer}.",
-            f"copy {exercise.starter.relative_to(repo_root())} there and fill in its TODOs.",
+            f"copy {exercise.starter} there and fill in its TODOs.",
         )
     with tempfile.TemporaryDirectory(prefix="windtunnel-check-") as folder:
         report = Path(folder) / "verdict.json"
@@ -108,7 +107,7 @@ def _judge(exercise: Exercise, answer: Path, only: str | None, report: Path) -> 
     # message is written for a reader, and rewriting would add to it.
     alone = ["-c", "/dev/null", "--rootdir", str(exercise.folder), "-p", "no:cacheprovider", "--assert=plain"]
     environment = clean_environment() | {
-        "PYTHONPATH": str(repo_root() / "sandbox"),
+        "PYTHONPATH": str(Path(__file__).parents[1]),
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "PYTEST_ADDOPTS": "",
     }
@@ -134,7 +133,10 @@ def _judge(exercise: Exercise, answer: Path, only: str | None, report: Path) -> 
 
 
 def _last_line(text: str) -> str:
-    """The line of pytest's output that says most: its own error, else the last."""
+    """The line of pytest's output that says most: the exception, else its own complaint, else the last."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith(("E  ", "ERROR"))]
-    return (errors or lines or ["pytest printed nothing"])[-1].removeprefix("E").strip()
+    for kind in ("E  ", "ERROR", ""):
+        told = [line.removeprefix(kind).strip(": ") for line in lines if line.startswith(kind)]
+        if told:
+            return told[-1]
+    return "pytest printed nothing"

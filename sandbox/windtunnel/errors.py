@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+RED, BOLD, PLAIN = "\x1b[31m", "\x1b[1m", "\x1b[0m"
+
 
 class WindtunnelError(Exception):
     """Something a person can mend.
@@ -20,4 +25,16 @@ class WindtunnelError(Exception):
 
     def _render_traceback_(self) -> list[str]:
         # IPython asks an exception for its own rendering: the reader sees the message alone.
-        return [str(self)]
+        first, *rest = self.message.splitlines() or [""]
+        lines = [f"{RED}✗{PLAIN} {BOLD}{first}{PLAIN}"]
+        lines += [f"{RED}{line}{PLAIN}" if line.startswith("→") else line for line in rest]
+        return [*lines, f"{BOLD}Next:{PLAIN} {self.next_step}"] if self.next_step else lines
+
+
+@contextmanager
+def interrupted_means(message: str, next_step: str) -> Iterator[None]:
+    """Turn Ctrl-C, or Lab's stop button, inside the block into the given message."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise WindtunnelError(message, next_step) from None

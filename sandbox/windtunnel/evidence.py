@@ -10,12 +10,13 @@ import ast
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 Dataset = Mapping[str, Sequence[Mapping[str, Any]]]
+Result = TypeVar("Result")
 
 
 class NotJudged(AssertionError):
@@ -35,12 +36,12 @@ class Case:
 
 
 class Source(Protocol):
-    """Runs an answer. Both methods raise NotJudged when it cannot be run."""
+    """Runs answers. Both methods raise NotJudged when one cannot be run."""
 
-    def parse(self) -> dict[str, Any]:
+    def parse(self, answer: Path) -> dict[str, Any]:
         """``{"dags": {dag_id: shape}, "error": text or ""}``; see ``Dag`` for a shape."""
 
-    def run(self, dag_id: str, cases: Sequence[Case]) -> list[dict[str, Any]]:
+    def run(self, answer: Path, dag_id: str, cases: Sequence[Case]) -> list[dict[str, Any]]:
         """Run the cases one after the other on one data folder, empty at first; see ``Run`` for results."""
 
 
@@ -92,21 +93,27 @@ class Run:
     )  # failed task id -> exception, with the answer's line
     logs: dict[str, list[str]] = field(default_factory=dict)  # failed task id -> last lines of its log
 
+    def succeeded(self) -> Run:
+        """This run. NotJudged, with the cause, when it failed or was empty."""
+        if self.state != "success" or not self.tasks:
+            raise NotJudged(f"The run had to succeed, but {self.outcome}.")
+        return self
+
     @property
     def outcome(self) -> str:
         """The run in one sentence, for messages."""
+        ended = f"the run for {self.date} ended {self.state}"
         if not self.tasks:
-            return f"the run for {self.date} ended {self.state} without running a single task"
-        causes = "; ".join(f"{task_id} failed with {error}" for task_id, error in self.errors.items())
-        return f"the run for {self.date} ended {self.state}" + (f": {causes}" if causes else "")
+            return f"{ended} without running a single task: is start_date later?"
+        causes = "; ".join(f"{task_id} failed with {error}" for task_id, error in sorted(self.errors.items()))
+        return f"{ended}: {causes}" if causes else ended
 
     def text(self, path: str) -> str:
         """The file at ``path`` under ``$WINDTUNNEL_DATA``. NotJudged, listing what there is, when missing."""
         if path not in self.files:
+            self.succeeded()  # the cause of a failure says more than the file that is therefore missing
             there = ", ".join(sorted(self.files)) or "nothing"
-            raise NotJudged(
-                f"There is no file {path} under WINDTUNNEL_DATA; there is {there}. In short, {self.outcome}."
-            )
+            raise NotJudged(f"The run for {self.date} left no {path} under WINDTUNNEL_DATA; it left {there}.")
         return self.files[path]
 
     def rows(self, path: str, *columns: str) -> list[dict[str, str]]:
@@ -138,12 +145,13 @@ class Submission:
         self._source = source
         self._parsed: dict[str, Dag] | None = None
         self._runs: dict[str, list[Run]] = {}
+        self._lost: NotJudged | None = None
 
     @property
     def dags(self) -> dict[str, Dag]:
         """The DAGs that Airflow finds in the file. NotJudged when it cannot be imported or has none."""
         if self._parsed is None:
-            self._parsed = self._parse()
+            self._parsed = self._ask(self._parse)
         return self._parsed
 
     @property
@@ -163,9 +171,20 @@ class Submission:
         """What several runs do, one after the other, over the same data folder."""
         question = json.dumps([vars(case) for case in cases])
         if question not in self._runs:
-            found = self._source.run(self.dag.dag_id, cases)
+            dag_id = self.dag.dag_id
+            found = self._ask(lambda: self._source.run(self.answer, dag_id, cases))
             self._runs[question] = [_run(case, each) for case, each in zip(cases, found, strict=True)]
         return self._runs[question]
+
+    def _ask(self, question: Callable[[], Result]) -> Result:
+        """Evidence from the source. An answer that hung or died once is not given the time to do it again."""
+        if self._lost is not None:
+            raise self._lost
+        try:
+            return question()
+        except NotJudged as lost:
+            self._lost = lost
+            raise
 
     def _parse(self) -> dict[str, Dag]:
         try:
@@ -176,7 +195,7 @@ class Submission:
             raise NotJudged(f"{self.answer.name}:{error.lineno}: {error.msg}: {line}") from None
         except UnicodeDecodeError as error:
             raise NotJudged(f"{self.answer.name} is not text in UTF-8: {error}.") from None
-        found = self._source.parse()
+        found = self._source.parse(self.answer)
         if found["error"]:
             raise NotJudged(f"Airflow cannot import your file: {found['error']}")
         if not found["dags"]:

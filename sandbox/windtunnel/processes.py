@@ -1,4 +1,4 @@
-"""Stopping and finding processes: by id and start time, by group, by a sandbox's mark. Never by name."""
+"""Stopping and finding processes: by id and start time, by a sandbox's mark. Never by name."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Iterable
+from pathlib import Path
 
 import psutil
 
@@ -71,3 +72,19 @@ def wait_gone(pid: int, created: float, timeout: float) -> bool:
             return False
         time.sleep(0.03)
     return True
+
+
+def sweep(sandbox_id: str, cluster: Path) -> list[int]:
+    """End what a sandbox left behind, and only that. Returns the ids of the ended processes.
+
+    What belongs to it: processes started with its mark, and the Postgres named in its cluster's
+    ``postmaster.pid``.
+    """
+    ended = end(marked(sandbox_id), grace=2.0)
+    with contextlib.suppress(OSError, ValueError, psutil.Error):
+        pid, folder, created = (cluster / "postmaster.pid").read_text().splitlines()[:3]
+        postmaster = psutil.Process(int(pid))
+        # Postgres writes its own start time there; a later process with the same id has another.
+        if folder == str(cluster) and abs(postmaster.create_time() - int(created)) < 5:
+            ended += end([postmaster], grace=2.0)
+    return ended

@@ -79,6 +79,10 @@ class Run:
         """State of every task instance, upstream first. A mapped one is named ``task[index]``."""
         return {_name(instance): _state(instance) for instance in self._instances()}
 
+    def tries(self) -> dict[str, int]:
+        """How often each task instance was tried, upstream first; 0 for one that never started."""
+        return {_name(instance): instance.try_number for instance in self._instances()}
+
     def table(self) -> Table:
         """Tasks, states and tries: the same text whenever the same thing happened."""
         rows = [[_name(i), _state(i), str(i.try_number)] for i in self._instances()]
@@ -96,6 +100,20 @@ class Run:
             self.table,
             timeout,
         )
+
+    def clear(self, *tasks: str) -> None:
+        """Run ``tasks`` again, and what depends on them; without names, the failed ones.
+
+        What succeeded before them is not run again. Raises WindtunnelError when there is nothing to clear.
+        """
+        for task in tasks:
+            self._must_have(task)
+        cleared = self._airflow.clear(self.dag_id, self.run_id, list(tasks))
+        if not cleared:
+            raise WindtunnelError(
+                f"Nothing in this run of {self.dag_id} has failed, so nothing was cleared.",
+                'name what should run again: run.clear("task").',
+            )
 
     def xcom(self, task: str, key: str = "return_value", map_index: int = -1) -> Any:
         """What ``task`` pushed. Raises WindtunnelError, naming the tasks, when there is nothing."""
@@ -268,6 +286,13 @@ def backfill(
         "dag_run_conf": conf or {},
     }
     return Backfill(airflow, dag_id, airflow.backfill(dag_id, first, last, **options))
+
+
+def runs(dag_id: str) -> list[Run]:
+    """All runs of a DAG, oldest first. Raises WindtunnelError for an unknown DAG."""
+    airflow = current().airflow
+    _find(airflow, dag_id)
+    return [Run(airflow, dag_id, record.dag_run_id) for record in airflow.runs(dag_id)]
 
 
 def pause(dag_id: str) -> None:

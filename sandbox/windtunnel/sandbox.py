@@ -22,12 +22,15 @@ from windtunnel.airflow_env import ADMIN, airflow_environment, clean_environment
 from windtunnel.api import Airflow
 from windtunnel.errors import WindtunnelError
 from windtunnel.paths import dags_dir, state_dir
-from windtunnel.ports import HOST, owner
+from windtunnel.ports import HOST, PortTakenError
 from windtunnel.state import RESET_HARD, Ports, State, write_private
 
 Progress = Callable[[str], None]
 COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")  # as Airflow's own health names them
-START_TIMEOUT = 120.0
+START_TIMEOUT = 120.0  # seconds
+STOP_TIMEOUT = 40.0
+START_ATTEMPTS = 3  # when ports are lost to other programs between the choice and the use
+MAX_FAILURES = 4  # of one process, in a row, before a start is given up
 
 
 def _silent(_phase: str) -> None:
@@ -106,25 +109,47 @@ class Sandbox:
         ``anywhere``: any free port for the UI instead of one from 8080. Raises WindtunnelError when it
         cannot start; then nothing is left running.
         """
-        try:
-            launched = not self.state.is_running()
-        except OSError as error:
-            raise WindtunnelError(
-                f"The state folder {self.state.path} cannot be used: {error.strerror}.",
-                "make it writable, or choose another with WINDTUNNEL_STATE=/a/folder/of/yours.",
-            ) from error
-        process = self._launch(follow, anywhere) if launched else None
-        try:
-            self._wait_ready(progress, process)
-        except BaseException:
-            if process is not None:
-                self.down()
-            raise
-        return launched
+        if self.state.is_running() and self.is_up():
+            return False
+        launched = False
+        for attempts_left in reversed(range(START_ATTEMPTS)):
+            process = None
+            try:
+                with self._turn(progress):
+                    self._wait_for_one_going_down()
+                    if not self.state.is_running():
+                        launched = True
+                        process = self._launch(follow, anywhere)
+                        self._wait_known(process)
+                self._wait_ready(progress, process)
+                return launched
+            except PortTakenError:
+                if not launched or not attempts_left:
+                    raise
+            except BaseException:
+                if launched:
+                    self.down()
+                raise
+        raise AssertionError("unreachable")
+
+    @contextmanager
+    def _turn(self, progress: Progress) -> Iterator[None]:
+        """Our turn to start the sandbox, in a folder of this version."""
+        while True:
+            with self.state.turn():
+                if self.state.is_running() or not self.state.is_outdated():
+                    yield
+                    return
+                self._sweep()
+                old = self.state.set_aside(str(self.state.config().get("airflow", "unknown")))
+                progress(f"The state folder was made by another version; it is kept as {old}")
+
+    def _wait_for_one_going_down(self) -> None:
+        while self.state.is_running() and self.state.status().get("phase") in ("going down", "down", "failed"):
+            time.sleep(0.03)
 
     def _launch(self, follow: int | None, anywhere: bool) -> subprocess.Popen[bytes]:
-        self.state.prepare(anywhere=anywhere)
-        ports = self.state.ports()
+        ports = self.state.prepare(anywhere=anywhere)
         dags = dags_dir()
         try:
             dags.mkdir(parents=True, exist_ok=True)
@@ -153,6 +178,11 @@ class Sandbox:
                 start_new_session=True,
             )
 
+    def _wait_known(self, process: subprocess.Popen[bytes]) -> None:
+        """Until the launcher has said which process it is: from then on `down` can reach it."""
+        while "pid" not in self.state.status() and process.poll() is None:
+            time.sleep(0.02)
+
     def _wait_ready(self, progress: Progress, process: subprocess.Popen[bytes] | None) -> None:
         deadline = time.monotonic() + START_TIMEOUT
         told = ""
@@ -162,41 +192,49 @@ class Sandbox:
             if phase != told:
                 progress(phase)
                 told = phase
-            if phase == "running" and self._answers(status):
+            if phase == "running" and self._answers():
                 return
-            if process is not None and process.poll() is not None and process.returncode == 3:
-                process = None  # another `up` was quicker: wait for its sandbox
             ended = process.poll() is not None if process else not self.state.is_running()
             if ended:
-                error = self.state.status().get("error") or {
-                    "message": "The sandbox ended while it was starting.",
-                    "next_step": f"the whole story is in {self.state.logs / 'launcher.log'}; {RESET_HARD}",
-                }
-                raise WindtunnelError(error["message"], error["next_step"])
-            if time.monotonic() > deadline:
+                raise self._ended()
+            stuck = max(
+                ((c.get("failures", 0), name) for name, c in status.get("components", {}).items()),
+                default=(0, ""),
+            )
+            if stuck[0] >= MAX_FAILURES or time.monotonic() > deadline:
+                log = self.state.logs / f"{stuck[1] if stuck[0] else 'launcher'}.log"
+                what = (
+                    f"The sandbox's {stuck[1]} ended {stuck[0]} times in a row"
+                    if stuck[0] >= MAX_FAILURES
+                    else f"The sandbox did not get ready within {START_TIMEOUT:.0f} s; it was at: {phase}"
+                )
                 raise WindtunnelError(
-                    f"The sandbox did not get ready within {START_TIMEOUT:.0f} s; it was at: {phase}.",
-                    f"look at the end of {self._blocked_log(status)}, then try `windtunnel up` again.",
+                    f"{what} (log: {log}).", "look at the end of that log, then try `windtunnel up` again."
                 )
             time.sleep(0.05)
 
-    def _answers(self, status: dict[str, Any]) -> bool:
-        api = status.get("components", {}).get("api-server", {})
-        if api.get("restarts", 0) >= 2:
-            taken_by = owner(self.state.ports().api)
-            raise WindtunnelError(
-                f"Airflow's API server cannot stay up on port {self.state.ports().api} (in use by {taken_by}?).",
-                f"`windtunnel up` again chooses another port; its log is {self.state.logs / 'api-server.log'}",
+    def _ended(self) -> WindtunnelError:
+        """Why the launcher ended instead of getting ready."""
+        status = self.state.status()
+        error = status.get("error")
+        if error and error.get("kind") == PortTakenError.__name__:
+            return PortTakenError(error["message"], error["next_step"])
+        if error:
+            return WindtunnelError(error["message"], error["next_step"])
+        if status.get("phase") == "down":
+            return WindtunnelError(
+                "The sandbox was taken down while it was starting.", "`windtunnel up` starts it again."
             )
+        return WindtunnelError(
+            "The sandbox ended while it was starting.",
+            f"the whole story is in {self.state.logs / 'launcher.log'}; {RESET_HARD}",
+        )
+
+    def _answers(self) -> bool:
         airflow = self.airflow()
         health = airflow.health(timeout=2)
         # Only our own Airflow knows the generated password: a stranger on this port is found out here.
         return all(health.get(name) == "healthy" for name in COMPONENTS) and airflow.can_log_in()
-
-    def _blocked_log(self, status: dict[str, Any]) -> Path:
-        restarts = {name: c.get("restarts", 0) for name, c in status.get("components", {}).items()}
-        worst = max(restarts, key=lambda name: restarts[name], default="launcher")
-        return self.state.logs / f"{worst if restarts.get(worst) else 'launcher'}.log"
 
     def _write_reader_ini(self, ports: Ports) -> None:
         """Connection files for people who want to look with their own tools."""
@@ -211,21 +249,27 @@ class Sandbox:
     # --- stopping ----------------------------------------------------------------------------------
     def down(self) -> bool:
         """Stop the sandbox and clean up after a killed one. Returns whether anything was stopped."""
-        from windtunnel.launcher import sweep
-
-        if not self.state.path.is_dir() or not (self.state.path / "sandbox.json").exists():
+        if not (self.state.path / "sandbox.json").exists():
             return False
+        with self.state.turn():
+            running = self._stop_launcher()
+            left = self._sweep()
+        return running or bool(left)
+
+    def _stop_launcher(self) -> bool:
         running = self.state.is_running()
         if running:
             self._signal_launcher(signal.SIGTERM)
-            deadline = time.monotonic() + 40
+            deadline = time.monotonic() + STOP_TIMEOUT
             while self.state.is_running():
                 if time.monotonic() > deadline:
                     self._signal_launcher(signal.SIGKILL)
                     break
                 time.sleep(0.03)
-        left = sweep(self.state)
-        return running or bool(left)
+        return running
+
+    def _sweep(self) -> list[int]:
+        return processes.sweep(self.state.config()["id"], self.state.path / "postgres")
 
     def _signal_launcher(self, number: int) -> None:
         deadline = time.monotonic() + 10
@@ -246,6 +290,7 @@ class Sandbox:
         """A fresh Airflow, warehouse and data folder in a few seconds; DAG files and answers stay."""
         if not self.state.is_running():
             self.up(progress)
+        self.state.ports()  # a damaged folder is said to be one before anything is done to it
         generation = self.state.status().get("generation", 0)
         self._signal_launcher(signal.SIGHUP)
         deadline = time.monotonic() + 60
@@ -260,17 +305,16 @@ class Sandbox:
 
     def set_aside(self) -> Path:
         """Stop it and rename the whole state folder out of the way. Returns the folder's new name."""
-        if not self.state.path.exists():
-            raise WindtunnelError(
-                f"There is no state folder at {self.state.path}.", "`windtunnel up` makes one."
-            )
-        with contextlib.suppress(WindtunnelError):  # too damaged to say what it runs: the lock decides
-            self.down()
-        if self.state.path.is_dir() and self.state.is_running():
-            raise WindtunnelError(
-                f"The sandbox in {self.state.path} is still running.", "`windtunnel down` first."
-            )
-        return self.state.set_aside("aside")
+        path = self.state.path
+        if not path.exists():
+            raise WindtunnelError(f"There is no state folder at {path}.", "`windtunnel up` makes one.")
+        if not path.is_dir():
+            return self.state.set_aside("aside")
+        with self.state.turn():
+            self._stop_launcher()
+            with contextlib.suppress(WindtunnelError):  # too damaged to say what else it runs
+                self._sweep()
+            return self.state.set_aside("aside")
 
 
 @contextmanager

@@ -7,7 +7,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from windtunnel.api import Airflow
+from windtunnel.api import Airflow, NotFoundError
+from windtunnel.dagfiles import DagFile
 from windtunnel.errors import WindtunnelError
 from windtunnel.paths import dags_dir
 from windtunnel.sandbox import Progress, Sandbox
@@ -29,18 +30,29 @@ class Session:
     sandbox: Sandbox | None
 
     def fresh(self) -> None:
-        """Forget this chapter's earlier DAGs and their runs."""
+        """Forget this chapter's earlier DAGs and their runs; end those that still go on."""
         if self.dags is None:
             return
-        for file in sorted(self.dags.glob("*.py")):
-            file.unlink()
+        for path in sorted(self.dags.glob("*.py")):
+            DagFile(path).remove()
         prefix = f"{self.dags.name}/"
         for dag in self.airflow.dags(exclude_stale=False):
             if (dag.relative_fileloc or "").startswith(prefix):
-                try:
-                    self.airflow.delete_dag(dag.dag_id)
-                except WindtunnelError:
-                    self.airflow.pause(dag.dag_id, True)  # a task still runs: Airflow refuses to forget it
+                self._forget(dag.dag_id)
+
+    def _forget(self, dag_id: str) -> None:
+        # Airflow refuses to forget a DAG while a task of it runs; one that was queued may start meanwhile.
+        for _ in range(3):
+            try:
+                self.airflow.delete_dag(dag_id)
+                return
+            except NotFoundError:
+                return
+            except WindtunnelError:
+                self.airflow.pause(dag_id, True)
+                for run in self.airflow.runs(dag_id, state=["queued", "running"]):
+                    self.airflow.fail(dag_id, run.dag_run_id)
+        self.airflow.delete_dag(dag_id)
 
 
 def chapter_name() -> str:
@@ -55,7 +67,7 @@ _current: Session | None = None
 def connect(progress: Progress = lambda _phase: None, *, start: bool = False) -> Session:
     """Find the Airflow to talk to; with ``start``, start the sandbox if there is none.
 
-    Raises WindtunnelError when it does not answer or is not an Airflow 3.
+    Raises WindtunnelError when it does not answer, is not an Airflow 3 or refuses our credentials.
     """
     global _current
     airflow, sandbox = Airflow.from_environment(), None
@@ -68,6 +80,7 @@ def connect(progress: Progress = lambda _phase: None, *, start: bool = False) ->
     elif os.environ.get("WINDTUNNEL_DAGS"):
         dags = dags_dir()
     airflow.check_version()
+    airflow.check_access()
     chapter = chapter_name()
     _current = Session(airflow, chapter, dags / chapter if dags else None, sandbox)
     return _current

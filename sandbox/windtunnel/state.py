@@ -5,14 +5,13 @@
     sandbox.json   layout and version, this sandbox's id, its ports
     secrets.json   generated credentials (0600)
     status.json    written by the launcher: phase, process ids, restarts
-    lock           held by the launcher while it lives
+    lock           held by the launcher while it lives; turn.lock: by whoever starts or stops it
     postgres/ valkey/ airflow/ data/ logs/
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import secrets
@@ -20,17 +19,21 @@ import shutil
 import tempfile
 import time
 import uuid
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from windtunnel import ports
+from windtunnel import locks, ports
 from windtunnel.errors import WindtunnelError
 
 LAYOUT = 1
 MIN_FREE_BYTES = 400 * 2**20  # Postgres' cluster, template, logs: 150 MB after first use, and room to work
+MAX_LOG_BYTES = 2**20
 RESET_HARD = "`windtunnel reset --hard` sets the folder aside (nothing is deleted) and starts fresh."
+CHOOSE_ANOTHER = "choose another folder with WINDTUNNEL_STATE=/a/folder/of/yours."
+SECRETS = ("postgres", "warehouse", "reader", "valkey", "admin", "jwt", "api", "fernet")
 
 
 def write_private(path: Path, text: str) -> None:
@@ -61,6 +64,15 @@ class Ports:
         spare = ports.any_free(4)
         return cls(spare[0] if anywhere else ports.choose(ui), *spare[1:])
 
+    @classmethod
+    def of(cls, config: dict[str, Any]) -> Ports | None:
+        """The ports named in ``sandbox.json``, or None where it does not name them."""
+        kept = config.get("ports")
+        names = cls.__dataclass_fields__
+        if not isinstance(kept, dict) or not all(isinstance(kept.get(name), int) for name in names):
+            return None
+        return cls(**{name: kept[name] for name in names})
+
 
 @dataclass(frozen=True)
 class State:
@@ -85,117 +97,163 @@ class State:
         return self.path / "logs"
 
     # --- preparing ---------------------------------------------------------------------------------
-    def prepare(self, *, anywhere: bool = False) -> dict[str, Any]:
-        """Make or check the folder; return ``sandbox.json`` with ports that are free now.
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """Make the folder if need be, and keep others from starting or stopping its sandbox meanwhile.
 
-        Raises WindtunnelError for a file in the folder's place, a folder that cannot be written, a full
-        disk, or contents that cannot be read. A folder of another version is set aside, not deleted.
+        Raises WindtunnelError for a file in the folder's place, somebody else's folder, or one that cannot be
+        written.
         """
-        self._check_usable()
-        config = self._read_config()
-        if config and (config.get("layout"), config.get("airflow")) != (LAYOUT, version("apache-airflow")):
-            old = self.set_aside(f"{config.get('airflow', 'unknown')}")
-            print(f"The state folder was made by another version; it is kept as {old}.")
-            self._check_usable()
-            config = None
-        for folder in (self.airflow_home, self.data, self.logs):
-            folder.mkdir(mode=0o700, exist_ok=True)
-        config = config or {"id": uuid.uuid4().hex}
-        config |= {"layout": LAYOUT, "airflow": version("apache-airflow")}
-        config["ports"] = asdict(self._free_ports(config.get("ports"), anywhere))
-        write_private(self.path / "sandbox.json", json.dumps(config, indent=1))
-        self.secrets()
-        return config
-
-    def _check_usable(self) -> None:
-        choose_another = "choose another folder with WINDTUNNEL_STATE=/a/folder/of/yours."
         if self.path.exists() and not self.path.is_dir():
             raise WindtunnelError(
                 f"The state folder should be at {self.path}, but a file is there.",
-                f"move that file away, or {choose_another}",
+                f"move that file away, or {CHOOSE_ANOTHER}",
             )
-        # Root's Postgres runs under another account, which must be able to pass through.
-        mode = 0o711 if os.geteuid() == 0 else 0o700
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self.path.chmod(mode)
-            with tempfile.TemporaryFile(dir=self.path) as probe:
-                probe.write(b"x" * 2**16)
-                probe.flush()
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.check_ours()
+            held = contextlib.ExitStack()
+            held.enter_context(locks.turn(self.path))
         except OSError as error:
+            raise self._unusable(error) from error
+        with held:
+            yield
+
+    def check_ours(self) -> None:
+        """Raise WindtunnelError unless the folder is empty or a sandbox's: others' are left alone."""
+        found = {entry.name for entry in self.path.iterdir()}
+        if found and not found & {"sandbox.json", "secrets.json", locks.TURN}:
             raise WindtunnelError(
-                f"The state folder {self.path} cannot be written: {error.strerror}.",
-                f"make it writable, make room on its disk, or {choose_another}",
-            ) from error
+                f"{self.path} is not empty and not a sandbox's state folder "
+                f"(it holds {', '.join(sorted(found)[:4])}, and no sandbox.json).",
+                CHOOSE_ANOTHER,
+            )
+
+    def is_outdated(self) -> bool:
+        """Whether it was made by another version. Raises WindtunnelError when that cannot be read."""
+        config = self._read_config()
+        return bool(config) and (config.get("layout"), config.get("airflow")) != (
+            LAYOUT,
+            version("apache-airflow"),
+        )
+
+    def prepare(self, *, anywhere: bool = False) -> Ports:
+        """Make or check what the folder holds; return ports that are free now. To be called in one's `turn`.
+
+        Raises WindtunnelError for a full disk, or contents that cannot be read.
+        """
+        config = self._read_config() or {"id": uuid.uuid4().hex}
+        chosen = self._free_ports(Ports.of(config), anywhere)
+        config |= {"layout": LAYOUT, "airflow": version("apache-airflow"), "ports": asdict(chosen)}
+        try:
+            # Root's Postgres runs under another account, which must be able to pass through.
+            self.path.chmod(0o711 if os.geteuid() == 0 else 0o700)
+            for folder in (self.airflow_home, self.data, self.logs):
+                folder.mkdir(mode=0o700, exist_ok=True)
+            self.trim_logs()
+            write_private(self.path / "sandbox.json", json.dumps(config, indent=1))
+            self._check_room()
+            self._make_secrets()
+        except OSError as error:
+            raise self._unusable(error) from error
+        self.secrets()
+        return chosen
+
+    def _unusable(self, error: OSError) -> WindtunnelError:
+        return WindtunnelError(
+            f"The state folder {self.path} cannot be written: {error.strerror}.",
+            f"make it writable, make room on its disk, or {CHOOSE_ANOTHER}",
+        )
+
+    def _check_room(self) -> None:
         free = shutil.disk_usage(self.path).free
         if free < MIN_FREE_BYTES:
             raise WindtunnelError(
                 f"The disk of the state folder {self.path} is nearly full: "
                 f"{free // 2**20} MB free, {MIN_FREE_BYTES // 2**20} MB needed.",
-                f"make room, or {choose_another}",
+                f"make room, or {CHOOSE_ANOTHER}",
             )
 
-    def _read_config(self) -> dict[str, Any] | None:
-        file = self.path / "sandbox.json"
-        if not file.exists():
-            leftovers = [entry.name for entry in self.path.iterdir() if entry.name != "lock"]
-            if leftovers:
-                raise WindtunnelError(
-                    f"{self.path} is not empty and not a sandbox's state folder "
-                    f"(it holds {', '.join(sorted(leftovers)[:4])}, and no sandbox.json).",
-                    f"choose another folder with WINDTUNNEL_STATE, or: {RESET_HARD}",
-                )
-            return None
-        try:
-            config = json.loads(file.read_text())
-            if not isinstance(config, dict):
-                raise ValueError("not an object")
-            return config
-        except (ValueError, OSError) as error:
-            raise WindtunnelError(f"The state in {file} cannot be read: {error}.", RESET_HARD) from error
-
-    def _free_ports(self, kept: dict[str, int] | None, anywhere: bool) -> Ports:
-        if not kept:
-            return Ports.pick(anywhere=anywhere)
-        try:
-            ports_kept = Ports(**kept)
-        except TypeError:
-            return Ports.pick(anywhere=anywhere)
-        if all(ports.is_free(port) for port in asdict(ports_kept).values()):
-            return ports_kept
-        return Ports.pick(ports_kept.api, anywhere=anywhere)
+    def _free_ports(self, kept: Ports | None, anywhere: bool) -> Ports:
+        if kept and all(ports.is_free(port) for port in asdict(kept).values()):
+            return kept
+        return Ports.pick(kept.api if kept else None, anywhere=anywhere)
 
     def set_aside(self, label: str) -> Path:
         """Rename the whole folder out of the way; nothing is deleted. Returns the new name."""
         aside = self.path.with_name(f"{self.path.name}.{label}-{time.strftime('%Y%m%d-%H%M%S')}")
-        self.path.rename(aside)
+        try:
+            self.path.rename(aside)
+        except OSError as error:
+            raise WindtunnelError(
+                f"{self.path} cannot be renamed to {aside.name}: {error.strerror}.",
+                f"rename or remove it yourself, or {CHOOSE_ANOTHER}",
+            ) from error
         return aside
 
+    def trim_logs(self) -> None:
+        """Keep the last megabyte of each log that has outgrown it in ``NAME.1``, and start that log again.
+
+        Emptied in place: whoever writes to it appends, and goes on at its new end.
+        """
+        for log in self.logs.glob("*.log"):
+            if log.stat().st_size > MAX_LOG_BYTES:
+                with log.open("r+b") as file:
+                    file.seek(-MAX_LOG_BYTES, os.SEEK_END)
+                    write_private(log.with_name(f"{log.name}.1"), file.read().decode(errors="replace"))
+                    file.truncate(0)
+
     # --- reading -----------------------------------------------------------------------------------
+    def _read_config(self) -> dict[str, Any]:
+        """``sandbox.json``; empty when there is none."""
+        file = self.path / "sandbox.json"
+        try:
+            config = json.loads(file.read_text())
+            if not isinstance(config, dict) or not isinstance(config.get("id"), str):
+                raise ValueError("it does not name a sandbox")
+            return config
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        except (ValueError, OSError) as error:
+            raise WindtunnelError(f"The state in {file} cannot be read: {error}.", RESET_HARD) from error
+
     def config(self) -> dict[str, Any]:
         """``sandbox.json``. Raises WindtunnelError when there is none or it cannot be read."""
-        config = self._read_config() if self.path.is_dir() else None
-        if config is None:
+        config = self._read_config()
+        if not config:
             raise WindtunnelError(
                 f"No sandbox has been made in {self.path} yet.", "start one: `windtunnel up`."
             )
         return config
 
     def ports(self) -> Ports:
-        """The ports of the last start."""
-        return Ports(**self.config()["ports"])
+        """The ports of the last start. Raises WindtunnelError when they are not known."""
+        found = Ports.of(self.config())
+        if found is None:
+            raise WindtunnelError(f"{self.path / 'sandbox.json'} does not name the ports.", RESET_HARD)
+        return found
+
+    def _make_secrets(self) -> None:
+        file = self.path / "secrets.json"
+        if file.exists():
+            return
+        if (self.path / "postgres").exists():
+            raise WindtunnelError(f"{file} is gone, and with it the database's passwords.", RESET_HARD)
+        from cryptography.fernet import Fernet  # slow to import, needed once
+
+        made = {name: secrets.token_urlsafe(24) for name in SECRETS} | {
+            "fernet": Fernet.generate_key().decode()
+        }
+        write_private(file, json.dumps(made, indent=1))
 
     def secrets(self) -> dict[str, str]:
-        """Generated credentials, made on first use. Raises WindtunnelError when the file is damaged."""
+        """Generated credentials. Raises WindtunnelError when they are missing or damaged."""
         file = self.path / "secrets.json"
-        if not file.exists():
-            from cryptography.fernet import Fernet  # slow to import, needed once
-
-            names = ("postgres", "warehouse", "reader", "valkey", "admin", "jwt", "api")
-            made = {name: secrets.token_urlsafe(24) for name in names}
-            write_private(file, json.dumps(made | {"fernet": Fernet.generate_key().decode()}, indent=1))
         try:
-            return dict(json.loads(file.read_text()))
+            found = json.loads(file.read_text())
+            if not isinstance(found, dict) or not all(isinstance(found.get(name), str) for name in SECRETS):
+                raise ValueError("some are missing")
+            return found
         except (ValueError, OSError) as error:
             raise WindtunnelError(
                 f"The credentials in {file} cannot be read: {error}.", RESET_HARD
@@ -204,35 +262,20 @@ class State:
     def status(self) -> dict[str, Any]:
         """What the launcher last wrote; empty when it never ran or the file is damaged."""
         try:
-            return dict(json.loads((self.path / "status.json").read_text()))
+            found = json.loads((self.path / "status.json").read_text())
         except (ValueError, OSError):
             return {}
+        return found if isinstance(found, dict) else {}
 
     def write_status(self, status: dict[str, Any]) -> None:
         """Replace ``status.json``."""
         write_private(self.path / "status.json", json.dumps(status, indent=1))
 
-    # --- one launcher at a time --------------------------------------------------------------------
-    def acquire(self) -> IO[str] | None:
-        """The launcher's lock, or None when another launcher holds it.
-
-        A POSIX record lock: the system frees it when its process ends however it ends, and forked
-        children do not inherit it.
-        """
-        file = (self.path / "lock").open("a")
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.close()
-            return None
-        return file
-
     def is_running(self) -> bool:
-        """Whether a launcher lives on this folder."""
-        if not (self.path / "lock").exists():
+        """Whether a launcher lives on this folder. Raises WindtunnelError when it cannot be looked into."""
+        try:
+            return locks.is_held(self.path)
+        except NotADirectoryError:
             return False
-        held = self.acquire()
-        if held is None:
-            return True
-        held.close()
-        return False
+        except OSError as error:
+            raise self._unusable(error) from error

@@ -29,6 +29,6 @@ def command(state: State, port: int) -> list[str]:
     write_private(
         folder / "valkey.conf",
         f"bind {HOST}\nport {port}\nprotected-mode yes\nrequirepass {state.secrets()['valkey']}\n"
-        f'dir {folder}\nsave ""\nappendonly no\ndaemonize no\nmaxmemory 64mb\nlogfile ""\n',
+        f'dir "{folder}"\nsave ""\nappendonly no\ndaemonize no\nmaxmemory 64mb\nlogfile ""\n',
     )
     return [str(binary()), str(folder / "valkey.conf")]

@@ -21,7 +21,7 @@ class Refresh(BaseModel):
 
 
 def router() -> APIRouter:
-    """``POST /dashboard/refresh`` and ``GET /dashboard/refreshes``."""
+    """``POST /dashboard/refresh``, and ``GET`` and ``DELETE /dashboard/refreshes``."""
     routes = APIRouter()
     received: list[Refresh] = []
 
@@ -33,5 +33,10 @@ def router() -> APIRouter:
     @routes.get("/dashboard/refreshes")
     def refreshes() -> dict[str, list[Refresh]]:
         return {"refreshes": received}  # newest last
+
+    @routes.delete("/dashboard/refreshes")
+    def forget() -> dict[str, list[Refresh]]:
+        received.clear()
+        return {"refreshes": []}
 
     return routes

@@ -101,22 +101,20 @@ def score(values):
 def rfm(customers, transactions, day):
     """One row for each customer: recency, frequency, monetary, purchases (ever), and three scores."""
     # BEGIN SOLUTION start from the customers, so that those who never bought are kept
-    table = customers[["customer_id"]].copy()
-
-    def of_each(column, default):
-        """A Series by customer_id, in the order of the table."""
-        return table["customer_id"].map(column).fillna(default)
-
+    known = customers.set_index("customer_id")
+    bought = transactions.groupby("customer_id")
     recent = transactions[transactions["transaction_date"] >= day - pd.DateOffset(months=12)]
-    last = transactions.groupby("customer_id")["transaction_date"].max()
-    table["recency"] = (day - of_each(last, customers["registration_date"])).dt.days
-    table["frequency"] = of_each(recent.groupby("customer_id").size(), 0).astype(int)
-    table["monetary"] = of_each(recent.groupby("customer_id")["amount"].sum(), 0).round(2)
-    table["purchases"] = of_each(transactions.groupby("customer_id").size(), 0).astype(int)
+    table = pd.DataFrame(index=known.index)
+    last = bought["transaction_date"].max().reindex(known.index)
+    table["recency"] = (day - last.fillna(known["registration_date"])).dt.days
+    spent = recent.groupby("customer_id")["amount"].agg(["size", "sum"]).reindex(known.index, fill_value=0)
+    table["frequency"] = spent["size"]
+    table["monetary"] = spent["sum"].round(2)
+    table["purchases"] = bought.size().reindex(known.index, fill_value=0)
     table["recency_score"] = score(-table["recency"])
     table["frequency_score"] = score(table["frequency"])
     table["monetary_score"] = score(table["monetary"])
-    return table
+    return table.reset_index()
     # END SOLUTION
 
 

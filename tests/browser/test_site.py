@@ -12,6 +12,10 @@ from booksite import Site
 SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
 
 
+def is_outside(url: str) -> bool:
+    return urlsplit(url).hostname not in {"127.0.0.1", None}  # None: data: and blob: addresses
+
+
 class Visit:
     """A page opened in a browser, and what it asked for and complained of."""
 
@@ -27,14 +31,15 @@ class Visit:
 
     @property
     def outside(self) -> list[str]:
-        local = {"127.0.0.1", None}  # None: data: and blob: addresses
-        return [url for url in self.requests if urlsplit(url).hostname not in local]
+        return [url for url in self.requests if is_outside(url)]
 
 
 @contextmanager
 def visit(browser, url: str, size: str = "desktop", theme: str = "light") -> Iterator[Visit]:
     width, height = SIZES[size]
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme)
+    context.set_default_timeout(15_000)
+    context.route(is_outside, lambda route: route.abort())  # recorded, and not let out
     opened = Visit(context.new_page())
     opened.page.goto(url, wait_until="networkidle")
     # Diagrams are drawn after the load event; a page without any is done at once.

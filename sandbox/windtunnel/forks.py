@@ -1,0 +1,123 @@
+"""Airflow imported once, and forks of the process that did: they share its memory and its start time."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from windtunnel.errors import WindtunnelError
+
+COMPONENTS = {
+    "api-server": ["api-server"],
+    # No log servers: upstream binds them to every interface, and the API server finds the files on disk.
+    "scheduler": ["scheduler", "--skip-serve-logs"],
+    "dag-processor": ["dag-processor"],
+    "triggerer": ["triggerer", "--skip-serve-logs"],
+}
+PRELOAD = [
+    "airflow.cli.cli_parser",
+    "airflow.jobs.scheduler_job_runner",
+    "airflow.executors.local_executor",
+    "airflow.jobs.triggerer_job_runner",
+    "airflow.jobs.dag_processor_job_runner",
+    "airflow.dag_processing.manager",
+    "airflow.dag_processing.processor",
+    "airflow.sdk",
+    "airflow.sdk.execution_time.supervisor",
+    "airflow.sdk.execution_time.task_runner",
+    "airflow.sdk.api.client",
+    "airflow.sdk.log",
+    "airflow.cli.commands.scheduler_command",
+    "airflow.cli.commands.dag_processor_command",
+    "airflow.cli.commands.triggerer_command",
+    "airflow.cli.commands.api_server_command",
+    "airflow.api_fastapi.app",
+    "airflow.api_fastapi.core_api.app",
+    "airflow.api_fastapi.execution_api.app",
+    "airflow.api_fastapi.core_api.routes.public",
+    "airflow.api_fastapi.core_api.routes.ui",
+    "airflow.api_fastapi.execution_api.routes",
+    "airflow.api_fastapi.auth.managers.simple.simple_auth_manager",
+    "airflow.providers.standard.operators.python",
+    "airflow.providers.standard.operators.bash",
+    "airflow.providers.standard.operators.empty",
+    "airflow.providers.standard.decorators.python",
+    "airflow.serialization.serialized_objects",
+    "airflow.models.serialized_dag",
+    "airflow.timetables.trigger",
+    "airflow.utils.db",
+    "uvicorn",
+    "psycopg2",
+    "asyncpg",
+    "httpx",
+    "pandas",
+]
+
+
+def preload() -> Iterator[str]:
+    """Import all that the components need, module by module, and patch it. Yields each module's name."""
+    import airflow
+
+    from windtunnel import patches
+
+    for module in PRELOAD:
+        importlib.import_module(module)
+        yield module
+    patches.apply(airflow.__version__)
+    gc.collect()
+    gc.freeze()  # keeps the collector from writing to, and so copying, shared pages
+
+
+def component(name: str, log: Path) -> int:
+    """Run one of `COMPONENTS`; returns its process id."""
+
+    def run() -> None:
+        from airflow.__main__ import main
+
+        sys.argv = ["airflow", *COMPONENTS[name]]
+        main()  # type: ignore[no-untyped-call]
+
+    return fork(run, log)
+
+
+def migrate() -> None:
+    """Make Airflow's tables in an empty database. To be run in a fork: it leaves connections behind."""
+    from airflow.utils.db import initdb
+
+    initdb()
+
+
+def fork(work: Callable[[], None], log: Path) -> int:
+    """Do ``work`` in a fork, in a process group of its own, with its output in ``log``; returns its id."""
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        os.setpgid(0, 0)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(target, 1)
+        os.dup2(target, 2)
+        os.close(target)
+        work()
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(bool(end.code))
+    except WindtunnelError as problem:
+        print(problem.message, file=sys.stderr)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
