@@ -27,7 +27,8 @@ test: setup ## set up everything and run all tests, the executed chapters includ
 	@$(BIN)/pytest $(ARGS)
 
 book: setup ## build the site from the committed outputs, into _build/html (no Airflow, no network)
-	@$(BIN)/python -m windtunnel.book $(ARGS)
+	@$(BIN)/jupyter-book build . -W -n --keep-going -q $(ARGS)
+	@echo "The site is in _build/html: open _build/html/index.html"
 
 notebooks: setup ## execute chapters on fresh sandboxes: book/*.md -> notebooks/*.ipynb
 	@$(BIN)/windtunnel notebooks $(ARGS)

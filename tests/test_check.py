@@ -124,6 +124,13 @@ def test_criteria_that_cannot_be_loaded_give_no_verdict(course):
         check("01", answer(course, GREET))
 
 
+def test_a_bench_that_cannot_start_gives_no_verdict(course, monkeypatch):
+    (course / "file").touch()
+    monkeypatch.setenv("WINDTUNNEL_STATE", str(course / "file/state"))
+    with pytest.raises(WindtunnelError, match=r"cannot keep its database.*file/state"):
+        check("01", answer(course, GREET))
+
+
 # --- the bench
 
 

@@ -7,9 +7,10 @@ import re
 import pytest
 from windtunnel.bench import Bench
 from windtunnel.check import check
+from windtunnel.errors import WindtunnelError
 from windtunnel.evidence import NotJudged, Submission
 from windtunnel.exercises import exercises
-from windtunnel.misconceptions import variants
+from windtunnel.misconceptions import Variant, variants
 from windtunnel.paths import repo_root
 from windtunnel.starter import derive
 
@@ -155,6 +156,31 @@ def test_an_exercise_is_these_files_and_no_others(exercise):
             "right.toml",
         }
     )
+
+
+def test_an_edit_must_fit_the_solution_exactly_once():
+    edit = Variant("drifted", find="x = 1", replace="x = 2")
+    assert edit.of("x = 1\n") == "x = 2\n"
+    for solution in ("y = 1\n", "x = 1\nx = 1\n"):
+        with pytest.raises(WindtunnelError, match=r"'drifted': its `find` is [02] times"):
+            edit.of(solution)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        'name = "a"\nfind = "b"\nreplace = "c"',
+        'name = "a"\nfind = "b"\nreplace = "c"\ncriterion = "d"\nwords = []',
+        'name = "a"\nfind = "b"\nreplace = "c"\ncriterion = "d"\nwords = ["e"]\npoints = 1',
+    ],
+)
+def test_an_incomplete_misconception_is_refused_by_file_and_name(tmp_path, entry):
+    file = tmp_path / "wrong.toml"
+    file.write_text(f"[[wrong]]\n{entry}\n")
+    with pytest.raises(
+        WindtunnelError, match=r"wrong\.toml: 'a' must have criterion, find, name, replace, words"
+    ):
+        variants(file)
 
 
 def test_no_folder_is_an_orphan():

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from windtunnel.backfills import Backfill, backfill
 from windtunnel.course import data_file, deploy
 from windtunnel.crontab import run_crontab
 from windtunnel.errors import WindtunnelError
 from windtunnel.metadata import metadata
 from windtunnel.outside import world
 from windtunnel.predict import predict
-from windtunnel.runs import Backfill, Run, backfill, pause, runs, trigger, unpause
+from windtunnel.runs import Run, pause, runs, trigger, unpause
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

@@ -1,8 +1,10 @@
 """The far end of ``windtunnel.bench``: imports Airflow, then answers, and reports what they did.
 
 A question is a line of JSON on standard input, a reply one on what was standard output. What the answer
-itself prints goes to the log.
+itself prints goes to the log. Run as a script, so that the package is not imported: nothing of it is needed here.
 """
+
+# ruff: noqa: E402
 
 from __future__ import annotations
 
@@ -14,6 +16,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+# Airflow imports jsonschema, which imports this to check IRIs where it is installed (by JupyterLab). It compiles a
+# grammar on import: a third of the whole start. jsonschema does without when it is missing.
+sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
+
 from airflow.dag_processing.dagbag import BundleDagBag
 from airflow.listeners import hookimpl
 from airflow.models.xcom import XComModel
@@ -22,7 +28,7 @@ from airflow.utils.session import create_session
 from sqlalchemy import select
 
 HOUR = 6  # runs are made for this hour (UTC) of their date
-LOG_LINES = 20
+LOG_LINES = 60  # a traceback through Airflow alone is 30
 LARGE = 2_000  # bytes of JSON from which an XCom's value is cut short
 LARGEST_FILE = 4_000_000  # bytes
 
@@ -148,14 +154,14 @@ def xcoms(dag_id: str, run_id: str) -> list[dict[str, Any]]:
         rows = session.execute(query.order_by(XComModel.task_id, XComModel.key)).all()
     found = []
     for task_id, key, value in rows:
-        text = value if isinstance(value, str) else json.dumps(value)
-        small = len(text.encode()) < LARGE
+        text = json.dumps(value)
+        size = len(text.encode())
         found.append(
             {
                 "task_id": task_id,
                 "key": key,
-                "size": len(text.encode()),
-                "value": value if small else text[:200],
+                "size": size,
+                "value": value if size < LARGE else text[:200],
             }
         )
     return found

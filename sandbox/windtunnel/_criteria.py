@@ -15,7 +15,7 @@ import pytest
 
 from windtunnel.bench import Bench
 from windtunnel.errors import WindtunnelError
-from windtunnel.evidence import Submission
+from windtunnel.evidence import NotJudged, Submission
 
 _FINDINGS = pytest.StashKey[list[dict[str, Any]]]()
 _BROKEN = pytest.StashKey[tuple[str, str]]()
@@ -82,5 +82,6 @@ def _message(error: BaseException, earlier: list[str]) -> str:
             f"Your result could not be judged: {type(error).__name__}: {error}. "
             "Compare the files' forms with those in the exercise."
         )
-    message = str(error) or "not so"
-    return "Not judged, for the reason given above." if message in earlier else message
+    if isinstance(error, NotJudged) and str(error) in earlier:
+        return "Not judged, for the reason given above."
+    return str(error) or "not so"

@@ -22,21 +22,30 @@ QUICK = {
     "CORE__PARALLELISM": "4",  # [32] workers are forked at start; four keep two cores busy
     "CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "0",  # [30 s] a second edit within 30 s is kept too
     "CORE__MIN_SERIALIZED_DAG_FETCH_INTERVAL": "0",
+    "CORE__DAGBAG_IMPORT_ERROR_TRACEBACK_DEPTH": "30",  # [2] deep enough to reach the line in the DAG file
     "DAG_PROCESSOR__REFRESH_INTERVAL": "1",  # [300 s] how often the folder is listed
     "DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",  # [5 s]
     "DAG_PROCESSOR__PARSING_PROCESSES": "1",  # [2]
+    "DAG_PROCESSOR__HEALTH_CHECK_THRESHOLD": "15",  # [30 s]
     "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",  # [1 s]
     "SCHEDULER__JOB_HEARTBEAT_SEC": "2",  # [5 s]
+    "TRIGGERER__JOB_HEARTBEAT_SEC": "2",
+    "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",  # [5 s] upstream sleeps this long after a task's pipes close
+    "API__WORKERS": "1",
+    "API__DAG_CACHE_TTL": "1",  # [3600 s] an edited DAG's new shape shows at once
+}
+
+# What lets a run in progress outlive the loss of one component, which is back in a few seconds.
+PATIENT = {
     "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",  # [30 s] when a killed scheduler counts as dead
     "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",  # [300 s] and its tasks are taken over
     "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",  # [300 s] when a killed task counts as dead
     "SCHEDULER__TASK_QUEUED_TIMEOUT": "60",  # [600 s]
     "SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "10",  # [120 s]
-    "TRIGGERER__JOB_HEARTBEAT_SEC": "2",
     "TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "15",
-    "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",  # [5 s] upstream sleeps this long after a task's pipes close
-    "API__WORKERS": "1",
-    "API__DAG_CACHE_TTL": "1",  # [3600 s] an edited DAG's new shape shows at once
+    "WORKERS__EXECUTION_API_RETRIES": "30",  # [5] a task asks the API server again for half a minute …
+    "WORKERS__EXECUTION_API_RETRY_WAIT_MIN": "0.2",  # [1 s] … soon
+    "WORKERS__EXECUTION_API_RETRY_WAIT_MAX": "2",  # [90 s] … and often
 }
 
 SAFE = {
@@ -46,6 +55,8 @@ SAFE = {
     "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
     "API__HOST": HOST,
     "API__EXPOSE_CONFIG": "False",
+    # Three lines a second about looking at the folder again: 40 MB a day.
+    "LOGGING__NAMESPACE_LEVELS": "airflow.dag_processing.manager.DagFileProcessorManager=WARNING",
     "SCHEDULER__ENABLE_HEALTH_CHECK": "False",  # it would listen on every interface
     "USAGE_DATA_COLLECTION__ENABLED": "False",
 }
@@ -74,13 +85,13 @@ def airflow_environment(state: State, ports: Ports) -> dict[str, str]:
         "API_AUTH__JWT_SECRET": secrets["jwt"],
         "LOGGING__BASE_LOG_FOLDER": str(state.airflow_home / "logs"),
     }
-    variables = {f"AIRFLOW__{key}": value for key, value in (QUICK | SAFE | settings).items()}
+    variables = {f"AIRFLOW__{key}": value for key, value in (QUICK | PATIENT | SAFE | settings).items()}
     variables |= {
         f"AIRFLOW_CONN_{name.upper()}": json.dumps(value) for name, value in connections(state, ports).items()
     }
     return variables | {
         "AIRFLOW_HOME": str(state.airflow_home),
-        "NO_PROXY": f"{HOST},localhost",
+        **_no_proxy(),
         "OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES",  # macOS: forking after imports is meant
         "PYTHONPATH": str(Path(__file__).resolve().parents[1]),  # pipelines and world, in every task
         "WINDTUNNEL_DATA": str(state.data),
@@ -88,6 +99,13 @@ def airflow_environment(state: State, ports: Ports) -> dict[str, str]:
         "WINDTUNNEL_STATE": str(state.path),
         "WINDTUNNEL_WORK": str(work_dir()),
     }
+
+
+def _no_proxy() -> dict[str, str]:
+    # Programs differ in which spelling they read first; a proxy of the reader's stays in use for the rest.
+    kept = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+    hosts = ",".join([*([kept] if kept else []), HOST, "localhost"])
+    return {"NO_PROXY": hosts, "no_proxy": hosts}
 
 
 def connections(state: State, ports: Ports) -> dict[str, dict[str, object]]:
@@ -110,8 +128,8 @@ def connections(state: State, ports: Ports) -> dict[str, dict[str, object]]:
 def clean_environment() -> dict[str, str]:
     """This process's environment without what would change the sandbox's Airflow.
 
-    Settings of another Airflow in the reader's shell are dropped; so is PYTHONDONTWRITEBYTECODE, which makes
-    every start slow for ever.
+    Settings of another Airflow or Postgres in the reader's shell are dropped; so is PYTHONDONTWRITEBYTECODE,
+    which makes every start slow for ever.
     """
-    dropped = ("AIRFLOW_", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONHOME")
+    dropped = ("AIRFLOW_", "PG", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONHOME")
     return {key: value for key, value in os.environ.items() if not key.startswith(dropped)}

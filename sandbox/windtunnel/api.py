@@ -10,14 +10,18 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import airflow_client.client as client
 import urllib3
-from airflow_client.client.exceptions import ApiException
 from pydantic import ValidationError
 
+from windtunnel.deferred import Deferred
 from windtunnel.errors import WindtunnelError
+
+if TYPE_CHECKING:
+    import airflow_client.client as client
+else:
+    client = Deferred("airflow_client.client")
 
 T = TypeVar("T")
 PAGE = 100  # Airflow's own limit
@@ -157,7 +161,7 @@ class Airflow:
     def _call(self, action: Callable[[client.ApiClient], T]) -> T:
         try:
             return self._attempt(action)
-        except ApiException as error:
+        except client.ApiException as error:
             if error.status != 401:
                 raise _explained(error) from error
             if self._token:
@@ -165,7 +169,7 @@ class Airflow:
         self._client = None  # the session's token has run out: log in again, once
         try:
             return self._attempt(action)
-        except ApiException as error:
+        except client.ApiException as error:
             raise _explained(error) from error
 
     def _attempt(self, action: Callable[[client.ApiClient], T]) -> T:
@@ -189,7 +193,7 @@ class Airflow:
         def checked(connected: client.ApiClient) -> Any:
             reply = action(connected)
             if not 200 <= reply.status < 300:
-                raise ApiException(status=reply.status, reason=reply.reason, body=reply.data.decode())
+                raise client.ApiException(status=reply.status, reason=reply.reason, body=reply.data.decode())
             return json.loads(reply.data)
 
         return self._call(checked)
@@ -243,7 +247,7 @@ class Airflow:
 
     def fail(self, dag_id: str, run_id: str) -> None:
         """End a run as failed, its tasks with it."""
-        body = client.DAGRunPatchBody(state=client.DAGRunPatchStates.FAILED)
+        body = client.DAGRunPatchBody(state=client.DagRunMutableStates.FAILED)
         self._call(lambda c: client.DagRunApi(c).patch_dag_run(dag_id, run_id, body))
 
     def run(self, dag_id: str, run_id: str) -> Any:
@@ -274,12 +278,21 @@ class Airflow:
 
     def clear(self, dag_id: str, run_id: str, task_ids: list[str]) -> int:
         """Clear tasks and what is downstream of them; the failed ones when none is named. Returns how many."""
-        options: dict[str, Any] = {"task_ids": task_ids, "only_failed": False} if task_ids else {"only_failed": True}
+        options: dict[str, Any] = (
+            {
+                "task_ids": [client.ClearTaskInstancesBodyTaskIdsInner(t) for t in task_ids],
+                "only_failed": False,
+            }
+            if task_ids
+            else {"only_failed": True}
+        )
         body = client.ClearTaskInstancesBody(
             dag_run_id=run_id, dry_run=False, include_downstream=True, reset_dag_runs=True, **options
         )
         return len(
-            self._call(lambda c: client.TaskInstanceApi(c).post_clear_task_instances(dag_id, body)).task_instances
+            self._call(
+                lambda c: client.TaskInstanceApi(c).post_clear_task_instances(dag_id, body)
+            ).task_instances
         )
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str, map_index: int = -1) -> Any:
@@ -336,7 +349,7 @@ class Airflow:
                 return
 
 
-def _explained(error: ApiException) -> WindtunnelError:
+def _explained(error: client.ApiException) -> WindtunnelError:
     try:
         detail = json.loads(error.body or "{}").get("detail", "")
     except (ValueError, AttributeError):
@@ -345,9 +358,11 @@ def _explained(error: ApiException) -> WindtunnelError:
         detail = "; ".join(f"{'.'.join(map(str, d.get('loc', [])[1:]))}: {d.get('msg')}" for d in detail)
     if isinstance(detail, dict):  # Airflow's database errors
         detail = detail.get("reason") or detail.get("message")
-    text = f"Airflow answered {error.status} {error.reason}: {detail or 'no detail given'}"
+    detail = detail or f"{error.reason} (HTTP {error.status})"
+    if error.status >= 500:
+        return WindtunnelError(f"Airflow failed: {detail}", "its own logs tell more: `windtunnel status`.")
     kind = {404: NotFoundError, 409: ConflictError}.get(error.status, WindtunnelError)
-    return kind(text, "its own logs tell more: `windtunnel status`." if error.status >= 500 else "")
+    return kind(f"Airflow refuses: {detail}")
 
 
 @contextmanager

@@ -124,7 +124,8 @@ class Bench:
         shutil.copytree(template(), airflow_home, dirs_exist_ok=True)
         with (self._folder / "log").open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "windtunnel._bench_child"],
+                # -P: the script's own folder would come first on the path, and hide modules by its names.
+                [sys.executable, "-P", str(Path(__file__).with_name("_bench_child.py"))],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -218,23 +219,29 @@ def template() -> Path:
     ready = state_dir() / "cache" / f"airflow-{version('apache-airflow')}"
     if ready.exists():
         return ready
-    ready.parent.mkdir(parents=True, exist_ok=True)
-    making = Path(tempfile.mkdtemp(dir=ready.parent, prefix=".making-"))
-    migrated = subprocess.run(
-        [sys.executable, "-m", "airflow", "db", "migrate"],
-        env=_environment(making, making, making),
-        capture_output=True,
-        text=True,
-    )
-    if migrated.returncode:
-        shutil.rmtree(making)
-        raise WindtunnelError(
-            f"The check's database could not be made: {migrated.stderr.strip().splitlines()[-1]}",
-            f"see that {ready.parent} can be written to.",
-        )
-    shutil.rmtree(making / "logs", ignore_errors=True)
     try:
-        making.rename(ready)
-    except OSError:  # another check was quicker: theirs is as good
-        shutil.rmtree(making)
+        ready.parent.mkdir(parents=True, exist_ok=True)
+        making = Path(tempfile.mkdtemp(dir=ready.parent, prefix=".making-"))
+    except OSError as error:
+        raise WindtunnelError(
+            f"The check cannot keep its database: {error}.", f"see to {ready.parent}."
+        ) from error
+    try:
+        # Left to itself, Airflow would write a configuration that names this folder. Its defaults will do.
+        (making / "airflow.cfg").touch()
+        migrated = subprocess.run(
+            [sys.executable, "-m", "airflow", "db", "migrate"],
+            env=_environment(making, making, making),
+            cwd=making,
+            capture_output=True,
+            text=True,
+        )
+        if migrated.returncode:
+            said = migrated.stderr.strip().splitlines()[-1:]
+            raise WindtunnelError(f"The check's database could not be made: {said}", "please report this.")
+        shutil.rmtree(making / "logs", ignore_errors=True)
+        with contextlib.suppress(OSError):  # another check was quicker: theirs is as good
+            making.rename(ready)
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
     return ready

@@ -6,10 +6,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from windtunnel.errors import WindtunnelError
@@ -83,8 +85,10 @@ def status() -> None:
     from windtunnel.sandbox import Sandbox
 
     found = Sandbox().status()
-    out.print(f"Sandbox  {found.phase}\nState    {found.state}")
+    out.print(f"Sandbox  {found.phase}\nState    {escape(str(found.state))}", soft_wrap=True)
     if found.phase == "down":
+        if found.problem:
+            out.print(f"Reason   {escape(found.problem)}", soft_wrap=True)
         out.print("Next: `windtunnel up` starts it.")
         raise typer.Exit(1)
     out.print(f"Airflow  {found.url}")
@@ -143,14 +147,57 @@ def doctor() -> None:
     """Look for what would keep the sandbox from working. Exit code 1 when something does."""
     from windtunnel.doctor import examine
 
-    table = Table("", "what", "found", "next step", box=None, pad_edge=False)
     findings = list(examine())
     for finding in findings:
-        table.add_row(
-            "[green]✓[/]" if finding.ok else "[red]✗[/]", finding.what, finding.found, finding.next_step
-        )
-    out.print(table)
+        mark = "[green]✓[/]" if finding.ok else "[red]✗[/]"
+        out.print(f"{mark} {escape(f'{finding.what}: {finding.found}')}", soft_wrap=True)
+        if finding.next_step:
+            out.print(f"  [bold]Next:[/] {escape(finding.next_step)}", soft_wrap=True)
     raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
+
+
+@app.command(epilog="Example: windtunnel check 03")
+def check(
+    slug: Annotated[
+        str, typer.Argument(help="The exercise, or the beginning of its name. All, if left out.")
+    ] = "",
+    file: Annotated[
+        Path | None, typer.Option(help="Check this file instead of your answer in work/answers.")
+    ] = None,
+) -> None:
+    """Judge your answer by what it does. Exit code 0: all criteria met; 1: one is not; 2: could not be judged."""
+    from windtunnel import exercises
+    from windtunnel.check import check as judge
+    from windtunnel.views.verdict import render
+
+    if file and not slug:
+        raise WindtunnelError(
+            "--file needs to know which exercise the file answers.", "windtunnel check 03 --file FILE"
+        )
+    chosen = [exercises.find(slug)] if slug else exercises.exercises()
+    worst = 0
+    for exercise in chosen:
+        with _progress(f"Checking {exercise.slug}") as progress:
+            progress("running your pipeline for several dates and worlds, up to a minute")
+            verdict = judge(exercise.slug, file)
+        out.print(f"[bold]{exercise.slug}[/]  {verdict.answer}", soft_wrap=True)
+        out.print(render(verdict))
+        worst = max(worst, verdict.exit_code)
+    raise typer.Exit(worst)
+
+
+@app.command(epilog="Example: windtunnel notebooks 02 --jobs 1")
+def notebooks(
+    slugs: Annotated[list[str] | None, typer.Argument(help="Chapters, or beginnings of their names.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="How many chapters at a time.")] = 2,
+    only_check: Annotated[
+        bool, typer.Option("--check", help="Name stale notebooks; execute nothing.")
+    ] = False,
+) -> None:
+    """Execute chapters on fresh sandboxes: book/*.md to notebooks/*.ipynb. Exit code 1 when one fails or is stale."""
+    from windtunnel.notebooks import run
+
+    raise typer.Exit(run(slugs or [], jobs, check=only_check, console=out))
 
 
 def main() -> None:
@@ -158,9 +205,13 @@ def main() -> None:
     try:
         app()
     except WindtunnelError as error:
-        err.print(f"[red]✗[/] {error.message}", soft_wrap=True)
+        err.print(f"[red]✗[/] {escape(error.message)}", soft_wrap=True)
         if error.next_step:
-            err.print(f"[bold]Next:[/] {error.next_step}", soft_wrap=True)
+            err.print(f"[bold]Next:[/] {escape(error.next_step)}", soft_wrap=True)
+        sys.exit(2)
+    except OSError as error:  # what no command foresaw: still no traceback
+        err.print(f"[red]✗[/] {escape(f'{error.filename or "system"}: {error.strerror or error}')}", soft_wrap=True)
+        err.print("[bold]Next:[/] `windtunnel doctor` looks for the cause.")
         sys.exit(2)
     except KeyboardInterrupt:
         err.print("\nStopped; nothing is left running that this command started.")

@@ -54,7 +54,7 @@ class DagFile:
         """What it holds; None when it does not exist."""
         try:
             return self.path.read_bytes().decode(errors="replace")
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
 
     def first_line(self) -> int:

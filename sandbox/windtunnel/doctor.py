@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import shutil
 import subprocess
@@ -63,13 +65,7 @@ def examine() -> Iterator[Finding]:
             yield Finding(
                 False, f"{name} runs here", str(error).splitlines()[0], "see Requirements in the README"
             )
-    if ports.is_free(8080):
-        yield Finding(True, "a port for Airflow's UI", "8080 is free")
-    else:
-        found = ports.choose()
-        yield Finding(
-            True, "a port for Airflow's UI", f"8080 is taken by {ports.owner(8080)}; {found} is free"
-        )
+    yield Finding(True, "a port for Airflow's UI", _ui_port())
 
 
 def _packages() -> Finding:
@@ -95,19 +91,35 @@ def _state() -> Iterator[Finding]:
         f"{free // 2**20} MB",
         "" if free >= MIN_FREE_BYTES else "make room, or set WINDTUNNEL_STATE",
     )
-    if not folder.exists():
-        yield Finding(True, "state folder", f"{folder} (will be made)")
+    if not os.access(existing, os.W_OK):
+        next_step = "make it writable, or set WINDTUNNEL_STATE"
+        yield Finding(False, "state folder", f"{existing} cannot be written", next_step)
         return
     if not folder.is_dir():
         yield Finding(
             False, "state folder", f"a file is at {folder}", "move it away, or set WINDTUNNEL_STATE"
         )
         return
+    state = State(folder)
     try:
-        config = State(folder).config()
-        yield Finding(True, "state folder", f"{folder}, Airflow {config.get('airflow')}")
+        if not state.is_made():
+            yield Finding(True, "state folder", f"{folder} (will be made)")
+            return
+        state.secrets()
+        yield Finding(True, "state folder", f"{folder}, Airflow {state.config().get('airflow')}")
     except WindtunnelError as error:
         yield Finding(False, "state folder", error.message, error.next_step)
+
+
+def _ui_port() -> str:
+    state = State(state_dir())
+    with contextlib.suppress(WindtunnelError):
+        if state.is_running():
+            return f"{state.ports().api}, in use by this sandbox"
+    first = ports.UI_PORTS[0]
+    if ports.is_free(first):
+        return f"{first} is free"
+    return f"{first} is taken by {ports.owner(first)}; {ports.choose()} is free"
 
 
 def _postgres() -> str:

@@ -14,9 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 from rich.console import Console
 
-from windtunnel import work
+from windtunnel import processes, work
 from windtunnel.airflow_env import clean_environment
 from windtunnel.errors import WindtunnelError
 from windtunnel.paths import work_dir
@@ -24,7 +25,8 @@ from windtunnel.ports import HOST
 from windtunnel.sandbox import Sandbox
 from windtunnel.state import State
 
-SERVER_TIMEOUT = 60.0
+SERVER_TIMEOUT = 60.0  # seconds
+LAB = "WINDTUNNEL_LAB"  # in the server's environment: which `windtunnel lab` it belongs to
 # No news feed: it asks a server outside. Line numbers: error messages name the cell's line.
 OVERRIDES = {
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
@@ -57,7 +59,7 @@ class LabSession:
     def wait(self) -> int:
         """Wait for the server to end, or for Ctrl-C, and take down what was started. Returns the exit code."""
         stopped: list[int] = []
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda received, _frame: stopped.append(received))
         try:
             while self.process.poll() is None and not stopped:
@@ -85,9 +87,7 @@ def serve(port: int, progress: Callable[[str], None]) -> LabSession:
     Raises WindtunnelError when either cannot start; then neither is left running.
     """
     sandbox = Sandbox()
-    running = sandbox.state.path.is_dir() and sandbox.state.is_running()
-    if not running:
-        sandbox.state.prepare()
+    sandbox.prepare(progress)
     notes = work.prepare()
     token = secrets.token_urlsafe(24)
     process = _start_server(sandbox.state, port, token)
@@ -110,13 +110,11 @@ def _first_page() -> str:
 
 def _start_server(state: State, port: int, token: str) -> subprocess.Popen[bytes]:
     home = state.path / "jupyter"
-    for folder in (home, home / "runtime"):
+    settings = home / "lab/settings"
+    for folder in (home, home / "runtime", settings.parent, settings):
         folder.mkdir(mode=0o700, exist_ok=True)
-    for old in (home / "runtime").glob("jpserver-*"):
-        old.unlink()
-    settings = Path(sys.prefix) / "share/jupyter/lab/settings/overrides.json"
-    settings.parent.mkdir(parents=True, exist_ok=True)
-    settings.write_text(json.dumps(OVERRIDES, indent=1))
+    _end_abandoned(home / "runtime")
+    (settings / "overrides.json").write_text(json.dumps(OVERRIDES, indent=1))
     # Everything Jupyter writes stays in the state folder; the token goes through the environment because
     # command lines can be read by every user of a machine.
     environment = clean_environment() | {
@@ -128,15 +126,31 @@ def _start_server(state: State, port: int, token: str) -> subprocess.Popen[bytes
         "MPLCONFIGDIR": str(home / "matplotlib"),
         "WINDTUNNEL_STATE": str(state.path),
         "WINDTUNNEL_WORK": str(work_dir()),
+        LAB: f"{os.getpid()} {processes.started(os.getpid())}",
     }
     command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", f"--ServerApp.ip={HOST}"]
     command += [f"--ServerApp.port={port}", f"--ServerApp.root_dir={work_dir()}", "--log-level=WARN"]
+    # Its own settings folder, so that the environment stays as installed; no installing from the browser.
+    command += [f"--LabApp.app_settings_dir={settings}", "--LabApp.extension_manager=readonly"]
     if os.geteuid() == 0:
         command.append("--allow-root")
     with (state.logs / "jupyterlab.log").open("ab") as log:
         return subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
+
+
+def _end_abandoned(runtime: Path) -> None:
+    """End servers whose `windtunnel lab` was killed and could not; a second Lab of this clone goes on."""
+    for record in runtime.glob("jpserver-*.json"):
+        try:
+            server = psutil.Process(int(record.stem.removeprefix("jpserver-")))
+            pid, created = server.environ()[LAB].split()
+        except (psutil.Error, OSError, ValueError, KeyError):
+            record.unlink(missing_ok=True)  # it has ended, and another process has its id
+            continue
+        if not processes.is_alive(int(pid), float(created)):
+            processes.end([server], grace=5)
 
 
 def _wait_served(state: State, process: subprocess.Popen[bytes]) -> str:

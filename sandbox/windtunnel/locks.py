@@ -51,8 +51,12 @@ def is_held(folder: Path) -> bool:
 
 @contextlib.contextmanager
 def turn(folder: Path) -> Iterator[None]:
-    """Wait until nobody else starts, stops or sets aside the sandbox in ``folder``; they wait for us."""
+    """Wait until nobody else starts, stops or sets aside the sandbox in ``folder``; they wait for us.
+
+    Makes the folder if it is not there.
+    """
     while True:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(folder / TURN, os.O_RDONLY | os.O_CREAT, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from IPython.display import HTML, display
-
 from windtunnel import dagcell, session
-from windtunnel.errors import WindtunnelError
+from windtunnel.errors import WindtunnelError, interrupted_means
+from windtunnel.live import in_lab, in_terminal, live_view
+from windtunnel.style import style
+from windtunnel.views.banner import Banner
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
+
+    from windtunnel.views.graph import Graph
 
 USAGE = "%%dag [NAME] [--many]"
 
@@ -21,50 +23,57 @@ def load(shell: InteractiveShell) -> None:
     """Start or find the sandbox, give this chapter a fresh state, and bring in the reader's names."""
     import windtunnel
 
-    found = session.connect(_say, start=True)
-    found.fresh()
-    if found.sandbox:
-        windtunnel.world.reset()  # a fault never outlives its chapter
+    stopped = interrupted_means("Stopped before Airflow was ready.", "run the cell again.")
+    with stopped, live_view("Starting Airflow") as view:
+        found = session.connect(
+            lambda phase: view.show({phase: "running"}) if phase != "running" else None, start=True
+        )
+        found.fresh()
+        if found.sandbox:
+            windtunnel.world.reset()  # a fault never outlives its chapter
+        somebody = in_lab() or in_terminal()
+        view.end(
+            Banner(
+                found.airflow.check_version(),
+                found.airflow.url if somebody else None,
+                style() if somebody else "",
+            )
+        )
     shell.push(  # type: ignore[no-untyped-call]
         {name: getattr(windtunnel, name) for name in windtunnel.READER_NAMES}
     )
     register: Any = shell.register_magic_function
     register(dag_cell, magic_kind="cell", magic_name="dag")
-    display(HTML(_banner(found)))  # type: ignore[no-untyped-call]
+    _load_again_next_time(shell)
 
 
-def _say(phase: str) -> None:
-    # Which steps a start takes depends on what is there already: not for a page that is compared.
-    if "WINDTUNNEL_BUILD" not in os.environ:
-        print(f"· {phase}", flush=True)
+def _load_again_next_time(shell: InteractiveShell) -> None:
+    """Let the same ``%load_ext`` give a fresh state again, instead of "already loaded"."""
+    events: Any = shell.events
+
+    def forget(*_: object) -> None:
+        shell.extension_manager.loaded.discard("windtunnel")  # type: ignore[union-attr]
+        events.unregister("post_run_cell", forget)
+
+    events.register("post_run_cell", forget)
 
 
-def _banner(found: session.Session) -> str:
-    version = found.airflow.check_version()
-    if "WINDTUNNEL_BUILD" in os.environ:
-        where = "its address is shown here in JupyterLab"
-    else:
-        where = f'<a href="{found.airflow.url}" target="_blank">{found.airflow.url}</a>'
-        if found.sandbox:
-            where += " · user <code>admin</code>, password: type <code>windtunnel ui</code> in a terminal"
-    return (
-        f'<div class="wt-card"><strong>Airflow {version} is live</strong> and fresh for this chapter. '
-        f"UI: {where}</div>"
-    )
-
-
-def dag_cell(line: str, body: str | None = None) -> Any:
+def dag_cell(line: str, body: str | None = None) -> Graph:
     """Make this cell a DAG file, wait until the live Airflow has parsed it, and draw its graph.
 
     ``%%dag`` takes the file's name from the DAG's id; ``%%dag NAME`` gives it one; ``--many`` lets the
     cell define several DAGs.
     """
-    arguments = shlex.split(line)
-    many = "--many" in arguments
+    try:
+        arguments = shlex.split(line)
+    except ValueError as error:
+        raise WindtunnelError(f"%%dag {line}: {error}.", f"write {USAGE}") from None
     names = [argument for argument in arguments if not argument.startswith("-")]
     unknown = [a for a in arguments if a.startswith("-") and a != "--many"]
-    if unknown or len(names) > 1:
-        raise WindtunnelError(
-            f"{' '.join(unknown) or 'Two names'}: %%dag does not know that.", f"write {USAGE}"
-        )
-    return dagcell.save(session.current(), dagcell.Cell(body or ""), names[0] if names else None, many=many)
+    if unknown:
+        raise WindtunnelError(f"%%dag has no option {' '.join(unknown)}.", f"write {USAGE}")
+    if len(names) > 1:
+        raise WindtunnelError(f"%%dag takes one name, not {len(names)}: {' '.join(names)}.", f"write {USAGE}")
+    return dagcell.save(
+        session.current(), dagcell.Cell(body or ""), names[0] if names else None, many="--many" in arguments
+    )

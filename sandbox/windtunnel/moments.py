@@ -33,5 +33,5 @@ def names_a_day(when: When) -> bool:
 
 
 def text(when: datetime) -> str:
-    """``2026-03-01 06:00 UTC``, with seconds only where there are any."""
-    return when.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S").removesuffix(":00") + " UTC"
+    """``2026-03-01 06:00``, in UTC, with seconds only where there are any."""
+    return when.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S").removesuffix(":00")

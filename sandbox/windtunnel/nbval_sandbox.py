@@ -249,10 +249,6 @@ class ChapterCell(IPyNbCell):  # type: ignore[misc]
             self.parent.broken_at = self.place
             raise
 
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> str:
-        """nbval's report, below the place."""
-        return f"{self.place}\n{super().repr_failure(excinfo)}"
-
     def reportinfo(self) -> tuple[Any, int, str]:
         """Where a failure is: the chapter's text, its line (from 0), the title of the report."""
         chapter: Chapter | None = self.parent.chapter

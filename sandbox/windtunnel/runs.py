@@ -3,54 +3,40 @@
 from __future__ import annotations
 
 import difflib
-import time
-from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+import json
+import re
+from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
-from windtunnel.api import Airflow, NotFoundError, not_found_means
+from windtunnel.api import Airflow, ConflictError, NotFoundError, not_found_means
+from windtunnel.dagfiles import DagFile
 from windtunnel.errors import WindtunnelError
-from windtunnel.live import live_view
+from windtunnel.follow import follow
+from windtunnel.moments import When, moment, text
 from windtunnel.session import current
 from windtunnel.views.gantt import Bar, Gantt
 from windtunnel.views.graph import Graph, order
 from windtunnel.views.log import Log
-from windtunnel.views.states import FINISHED
+from windtunnel.views.states import FINISHED, telling
 from windtunnel.views.table import Table
+from windtunnel.xcoms import decoded
 
-When = str | date | datetime
-POLL = 0.1  # seconds
-
-
-def moment(when: When) -> datetime:
-    """A point in time from a datetime, a date or ISO text; UTC where no zone is given.
-
-    Raises WindtunnelError for text that is not a date.
-    """
-    if isinstance(when, str):
-        try:
-            when = datetime.fromisoformat(when)
-        except ValueError as error:
-            raise WindtunnelError(
-                f"{when!r} is not a date.", 'write it as "2026-03-01" or "2026-03-01T06:00+01:00".'
-            ) from error
-    elif not isinstance(when, datetime):
-        when = datetime(when.year, when.month, when.day)
-    return when if when.tzinfo else when.replace(tzinfo=UTC)
+INDEXED = re.compile(r"(?P<task>.+)\[(?P<index>\d+)\]")
 
 
 class Run:
-    """One run of a DAG."""
+    """One run of a DAG. Tasks are named as `table` names them; an instance of a mapped one is ``task[0]``."""
 
     def __init__(self, airflow: Airflow, dag_id: str, run_id: str) -> None:
         self._airflow, self.dag_id, self.run_id = airflow, dag_id, run_id
 
     def __repr__(self) -> str:
-        return f"Run of {self.dag_id}: {self.state}"
+        return f"Run of {self.dag_id}: watch() it, then states(), xcom(task), log(task), graph(), gantt()"
 
     def _record(self) -> Any:
         with not_found_means(
-            f"The run {self.run_id} of {self.dag_id} is gone.", "start another: trigger(…)."
+            f"That run of {self.dag_id} is gone.", f'start another: trigger("{self.dag_id}").'
         ):
             return self._airflow.run(self.dag_id, self.run_id)
 
@@ -59,24 +45,28 @@ class Run:
         """``queued``, ``running``, ``success`` or ``failed``."""
         return str(self._record().state.value)
 
-    @property
+    @cached_property
     def logical_date(self) -> datetime | None:
         """The run's logical date; None for a run that has none."""
         found: datetime | None = self._record().logical_date
         return found
 
+    @cached_property
+    def _shape(self) -> tuple[list[str], list[tuple[str, str]]]:
+        """Tasks and edges of the DAG; asked for once, since watching asks for states many times."""
+        tasks = self._airflow.tasks(self.dag_id)
+        edges = [(task.task_id, down) for task in tasks for down in task.downstream_task_ids or []]
+        return sorted(task.task_id for task in tasks), sorted(edges)
+
     def _instances(self) -> list[Any]:
         """Task instances, upstream first, mapped ones by index."""
         instances = self._airflow.task_instances(self.dag_id, self.run_id)
-        tasks, edges = _shape(self._airflow, self.dag_id)
-        known = {instance.task_id for instance in instances}
-        rank = {task: place for place, task in enumerate(order(tasks, edges))}
-        for task in sorted(known - set(rank)):  # tasks of an older version of the DAG
-            rank[task] = len(rank)
-        return sorted(instances, key=lambda i: (rank[i.task_id], i.map_index))
+        rank = {task: place for place, task in enumerate(order(*self._shape))}
+        last = len(rank)  # tasks of an older version of the DAG
+        return sorted(instances, key=lambda i: (rank.get(i.task_id, last), i.task_id, i.map_index))
 
     def states(self) -> dict[str, str]:
-        """State of every task instance, upstream first. A mapped one is named ``task[index]``."""
+        """State of every task instance, upstream first."""
         return {_name(instance): _state(instance) for instance in self._instances()}
 
     def tries(self) -> dict[str, int]:
@@ -86,19 +76,25 @@ class Run:
     def table(self) -> Table:
         """Tasks, states and tries: the same text whenever the same thing happened."""
         rows = [[_name(i), _state(i), str(i.try_number)] for i in self._instances()]
-        return Table(f"{self.dag_id}: {self.state}", ["task", "state", "tries"], rows)
+        record = self._record()
+        title = f"{self.dag_id}: {record.state.value}"
+        if not rows and record.state.value in FINISHED:
+            # Airflow makes no task instance for a date before the tasks' start_date, and calls that a success.
+            title += ", but no task ran: is the logical date before the DAG's start_date?"
+        return Table(title, ["task", "state", "tries"], rows)
 
-    def watch(self, timeout: float = 300) -> Table:
+    def watch(self, timeout: float = 300) -> None:
         """Follow the run until it ends, then show its table. ``timeout`` in seconds.
 
-        Raises WindtunnelError when time is up; the run itself goes on.
+        Raises WindtunnelError when time is up and for Ctrl-C; the run itself goes on.
         """
-        return follow(
+        follow(
+            self._airflow,
             f"run of {self.dag_id}",
-            lambda: {name: state for name, state in self.states().items()},
-            lambda: self.state in ("success", "failed"),
-            self.table,
-            timeout,
+            ended=lambda: self.state in FINISHED,
+            states=self.states,
+            table=self.table,
+            timeout=timeout,
         )
 
     def clear(self, *tasks: str) -> None:
@@ -106,120 +102,117 @@ class Run:
 
         What succeeded before them is not run again. Raises WindtunnelError when there is nothing to clear.
         """
-        for task in tasks:
-            self._must_have(task)
-        cleared = self._airflow.clear(self.dag_id, self.run_id, list(tasks))
-        if not cleared:
+        named = list(dict.fromkeys(self._find(task)[0].task_id for task in tasks))
+        if not self._airflow.clear(self.dag_id, self.run_id, named):
             raise WindtunnelError(
                 f"Nothing in this run of {self.dag_id} has failed, so nothing was cleared.",
                 'name what should run again: run.clear("task").',
             )
 
-    def xcom(self, task: str, key: str = "return_value", map_index: int = -1) -> Any:
-        """What ``task`` pushed. Raises WindtunnelError, naming the tasks, when there is nothing."""
-        self._must_have(task)
-        with not_found_means(
-            f"{task} pushed nothing under the key {key!r} in this run (its state: {self._state_of(task)}).",
-            "run.states() shows which tasks succeeded; only those that return something push an XCom.",
-        ):
-            return self._airflow.xcom(self.dag_id, self.run_id, task, key, map_index)
+    def xcom(self, task: str, key: str = "return_value") -> Any:
+        """What ``task`` pushed; for a mapped task, a list of what its instances pushed.
 
-    def log(self, task: str, try_number: int | None = None, map_index: int = -1) -> Log:
-        """The log of one try, the last one if none is named."""
-        self._must_have(task)
-        tries = next(i.try_number for i in self._instances() if (i.task_id, i.map_index) == (task, map_index))
-        number = try_number or tries
+        Raises WindtunnelError, naming the tasks, when there is nothing.
+        """
+        found = self._find(task)
+        values = [self._value(instance, key) for instance in found]
+        return values if found[0].map_index >= 0 and task == found[0].task_id else values[0]
+
+    def _value(self, instance: Any, key: str) -> Any:
+        name, state = _name(instance), _state(instance)
         with not_found_means(
-            f"{task} has no log for try {number} in this run; it was tried {tries} times.", "run.table()"
+            f"{name} pushed nothing under the key {key!r} in this run; its state is {state}.",
+            "a task pushes what it returns, unless that is None."
+            if state == "success"
+            else "only a task that succeeds pushes what it returns; log(task) tells more.",
         ):
-            return Log(task, self._airflow.log(self.dag_id, self.run_id, task, number, map_index))
+            return decoded(
+                self._airflow.xcom(self.dag_id, self.run_id, instance.task_id, key, instance.map_index)
+            )
+
+    def log(self, task: str, try_number: int | None = None) -> Log:
+        """The log of one try of ``task``, the last one if none is named.
+
+        Raises WindtunnelError, naming what there is, when there is no such log.
+        """
+        found = self._find(task)
+        if len(found) > 1:
+            names = ", ".join(_name(instance) for instance in found[:3])
+            raise WindtunnelError(
+                f"{task} is mapped: each of its {len(found)} instances has a log.", f"name one: {names} …"
+            )
+        instance = found[0]
+        name, tries = _name(instance), instance.try_number
+        if not instance.start_date or not tries:
+            raise WindtunnelError(
+                f"{name} has no log: it never started. Its state is {_state(instance)}.",
+                "run.watch() waits for it; run.states() shows what happened to the tasks before it.",
+            )
+        if try_number is not None and not 1 <= try_number <= tries:
+            raise WindtunnelError(
+                f"{name} has no try {try_number}: it was tried {'once' if tries == 1 else f'{tries} times'}.",
+                "leave the number out for the last try.",
+            )
+        with not_found_means(f"The log of {name} is gone.", f'start another run: trigger("{self.dag_id}").'):
+            events = self._airflow.log(
+                self.dag_id, self.run_id, instance.task_id, try_number or tries, instance.map_index
+            )
+        return Log(name, events, *self._file())
+
+    def _file(self) -> tuple[str, int]:
+        """The DAG's file, and the line of the cell in which it begins."""
+        relative = self._airflow.dag(self.dag_id).relative_fileloc or ""
+        folder = current().dags
+        return relative, DagFile(folder.parent / relative).first_line() if folder else 1
 
     def graph(self) -> Graph:
         """The DAG's picture, coloured by this run's states."""
-        tasks, edges = _shape(self._airflow, self.dag_id)
-        found = {task: state for task, state in self.states().items() if task in tasks}
-        return Graph(self.dag_id, tasks, edges, found, note=f"run: {self.state}")
+        tasks, edges = self._shape
+        instances = self._instances()
+        mine = {task: [_state(i) for i in instances if i.task_id == task] for task in tasks}
+        mapped = {i.task_id for i in instances if i.map_index >= 0}
+        return Graph(
+            self.dag_id,
+            tasks,
+            edges,
+            {task: telling(states) for task, states in mine.items() if states},
+            note=f"run: {self.state}",
+            copies={task: len(mine[task]) for task in tasks if task in mapped},
+        )
 
     def gantt(self) -> Gantt:
-        """When each task waited and ran."""
+        """When each task waited and ran; of a task that was retried, its last try."""
         record = self._record()
-        zero = record.queued_at or record.start_date
-        now = datetime.now(UTC)
+        zero, now = record.queued_at or record.start_date or record.run_after, datetime.now(UTC)
 
-        def since(when: datetime | None, otherwise: datetime) -> float:
-            return max(float(((when or otherwise) - zero).total_seconds()), 0.0)
+        def since(when: datetime) -> float:
+            return max(float((when - zero).total_seconds()), 0.0)
 
         bars = [
             Bar(
                 _name(i),
                 _state(i),
-                since(i.queued_when, i.start_date),
-                since(i.start_date, now),
-                since(i.end_date, now),
+                since(i.queued_when or i.start_date),
+                since(i.start_date),
+                since(i.end_date or max(now, i.start_date)),
             )
             for i in self._instances()
-            if i.start_date
+            if i.start_date and i.try_number  # Airflow gives skipped ones a date, too
         ]
-        return Gantt(f"{self.dag_id}: {self.state}", bars)
+        return Gantt(f"{self.dag_id}: {record.state.value}", bars)
 
-    def _must_have(self, task: str) -> None:
-        tasks = sorted(
-            {instance.task_id for instance in self._airflow.task_instances(self.dag_id, self.run_id)}
-        )
-        if task not in tasks:
-            raise WindtunnelError(
-                f"This run of {self.dag_id} has no task {task!r}.{_did_you_mean(task, tasks)}",
-                f"its tasks are: {', '.join(tasks)}",
-            )
-
-    def _state_of(self, task: str) -> str:
-        return next((s for name, s in self.states().items() if name.split("[")[0] == task), "none")
-
-
-class Backfill:
-    """Runs made for a range of past dates."""
-
-    def __init__(self, airflow: Airflow, dag_id: str, backfill_id: int) -> None:
-        self._airflow, self.dag_id, self.id = airflow, dag_id, backfill_id
-
-    def __repr__(self) -> str:
-        return f"Backfill of {self.dag_id}: {len(self.runs())} runs"
-
-    def runs(self) -> list[Run]:
-        """Its runs, by logical date."""
-        records = self._airflow.runs(self.dag_id, run_type=["backfill"])
-        mine = [record for record in records if record.dag_run_id in self._run_ids()]
-        mine.sort(key=lambda record: record.logical_date or record.run_after)
-        return [Run(self._airflow, self.dag_id, record.dag_run_id) for record in mine]
-
-    def _run_ids(self) -> set[str]:
-        record = self._airflow.backfill_record(self.id)
-        first, last = record.from_date, record.to_date
-        return {
-            run.dag_run_id
-            for run in self._airflow.runs(self.dag_id, run_type=["backfill"])
-            if first <= (run.logical_date or run.run_after) <= last
-        }
-
-    def states(self) -> dict[str, str]:
-        """State of each run by logical date (ISO, UTC)."""
-        return {_date_of(run): run.state for run in self.runs()}
-
-    def table(self) -> Table:
-        """Dates and states."""
-        rows = [[when, state] for when, state in self.states().items()]
-        return Table(f"{self.dag_id}: backfill of {len(rows)} runs", ["logical date", "state"], rows)
-
-    def watch(self, timeout: float = 600) -> Table:
-        """Follow it until every run has ended, then show its table. ``timeout`` in seconds."""
-        return follow(
-            f"backfill of {self.dag_id}",
-            self.states,
-            lambda: (
-                self._airflow.backfill_record(self.id).completed_at is not None or _all_ended(self.states())
-            ),
-            self.table,
-            timeout,
+    def _find(self, task: str) -> list[Any]:
+        """The instances of a task, or the one that ``task[index]`` names."""
+        instances = self._instances()
+        found = [i for i in instances if task in (i.task_id, _name(i))]
+        if found:
+            return found
+        indexed = INDEXED.fullmatch(task)
+        family = [_name(i) for i in instances if indexed and i.task_id == indexed["task"]]
+        tasks = family or list(dict.fromkeys(i.task_id for i in instances))
+        raise WindtunnelError(
+            f"This run of {self.dag_id} has no task {task!r}.{'' if family else did_you_mean(task, tasks)}",
+            f"it has: {', '.join(tasks)}." if tasks else "no task ran in it; run.table() tells why.",
         )
 
 
@@ -235,122 +228,90 @@ def trigger(
     ``unpause=True`` first switches a paused DAG on. Raises WindtunnelError for a DAG that is unknown, paused,
     or already has a run with that logical date.
     """
+    when = None if logical_date is None else moment(logical_date)
+    must_be_json(conf)
     airflow = current().airflow
-    record = _find(airflow, dag_id)
-    if record.is_paused and not unpause:
+    activate(airflow, find_dag(airflow, dag_id), unpause, f'trigger("{dag_id}", unpause=True)')
+    try:
+        return Run(airflow, dag_id, airflow.trigger(dag_id, conf, when))
+    except ConflictError as error:
         raise WindtunnelError(
-            f"{dag_id} is paused, as every new DAG is: a run would stay queued.",
-            f'trigger("{dag_id}", unpause=True), or unpause("{dag_id}") first.',
-        )
-    if record.is_paused:
-        airflow.pause(dag_id, False)
-    return Run(airflow, dag_id, airflow.trigger(dag_id, conf, moment(logical_date) if logical_date else None))
-
-
-def backfill(
-    dag_id: str,
-    start: When,
-    end: When,
-    *,
-    max_active_runs: int = 4,
-    reprocess: str = "none",
-    run_backwards: bool = False,
-    conf: dict[str, Any] | None = None,
-    unpause: bool = False,
-) -> Backfill:
-    """Make the runs that the schedule has between two moments, both included.
-
-    ``reprocess``: which existing runs to do again: ``none``, ``failed`` or ``completed``. Raises
-    WindtunnelError for a DAG that is unknown, paused or has no schedule, and for an end before the start.
-    """
-    airflow = current().airflow
-    record = _find(airflow, dag_id)
-    if record.is_paused and not unpause:
-        raise WindtunnelError(
-            f"{dag_id} is paused: the runs of a backfill would stay queued.",
-            f'backfill("{dag_id}", …, unpause=True), or unpause("{dag_id}") first.',
-        )
-    first, last = moment(start), moment(end)
-    if (isinstance(end, str) and len(end) == 10) or type(end) is date:
-        last += timedelta(days=1, microseconds=-1)  # a whole day is meant, as people mean it
-    if last < first:
-        raise WindtunnelError(
-            f"The backfill would end ({end}) before it starts ({start}).", "swap the dates."
-        )
-    if record.is_paused:
-        airflow.pause(dag_id, False)
-    options = {
-        "max_active_runs": max_active_runs,
-        "reprocess_behavior": reprocess,
-        "run_backwards": run_backwards,
-        "dag_run_conf": conf or {},
-    }
-    return Backfill(airflow, dag_id, airflow.backfill(dag_id, first, last, **options))
+            f"{dag_id} already has a run with the logical date {text(when)} UTC."
+            if when
+            else f"{dag_id} cannot start this run: {error.message}",
+            "a date can be run once: take another one, or none.",
+        ) from error
 
 
 def runs(dag_id: str) -> list[Run]:
     """All runs of a DAG, oldest first. Raises WindtunnelError for an unknown DAG."""
     airflow = current().airflow
-    _find(airflow, dag_id)
+    find_dag(airflow, dag_id)
     return [Run(airflow, dag_id, record.dag_run_id) for record in airflow.runs(dag_id)]
 
 
 def pause(dag_id: str) -> None:
     """Switch a DAG off: no run of it starts."""
-    _find(current().airflow, dag_id)
+    find_dag(current().airflow, dag_id)
     current().airflow.pause(dag_id, True)
 
 
 def unpause(dag_id: str) -> None:
     """Switch a DAG on: from now on its schedule counts."""
-    _find(current().airflow, dag_id)
+    find_dag(current().airflow, dag_id)
     current().airflow.pause(dag_id, False)
 
 
-def follow(
-    what: str,
-    states: Callable[[], dict[str, str]],
-    ended: Callable[[], bool],
-    table: Callable[[], Table],
-    timeout: float,
-) -> Table:
-    """Show ``states`` live until ``ended``, then return ``table``. Ctrl-C stops looking, not the run."""
-    deadline = time.monotonic() + timeout
-    with live_view(what) as view:
-        while not ended():
-            view.show(states())
-            if time.monotonic() > deadline:
-                raise WindtunnelError(
-                    f"The {what} had not ended after {timeout:.0f} s: {_summary(states())}.",
-                    "watch() again to wait longer; log(task) of a running task tells what it does.",
-                )
-            time.sleep(POLL)
-        return table()
-
-
-def _find(airflow: Airflow, dag_id: str) -> Any:
+def find_dag(airflow: Airflow, dag_id: str) -> Any:
+    """The DAG's record. Raises WindtunnelError, naming what there is, when there is none."""
     try:
-        return airflow.dag(dag_id)
+        record = airflow.dag(dag_id)
     except NotFoundError as error:
         known = sorted(dag.dag_id for dag in airflow.dags())
-        here = (
-            f"DAGs here: {', '.join(known)}"
-            if known
-            else "no DAG has been saved yet; a %%dag cell does that."
+        here = f"DAGs here: {', '.join(known)}" if known else "no DAG was saved yet; a %%dag cell does that."
+        raise WindtunnelError(f"There is no DAG {dag_id!r}.{did_you_mean(dag_id, known)}", here) from error
+    if record.has_import_errors:
+        raise WindtunnelError(
+            f"The file of {dag_id} cannot be parsed now; Airflow runs nothing of it until it can.",
+            "mend its %%dag cell and run that first.",
         )
-        raise WindtunnelError(f"There is no DAG {dag_id!r}.{_did_you_mean(dag_id, known)}", here) from error
+    if record.is_stale:
+        raise WindtunnelError(
+            f"The file that defined {dag_id!r} is gone, or defines it no more.", "run its %%dag cell again."
+        )
+    return record
 
 
-def _did_you_mean(name: str, known: list[str]) -> str:
+def activate(airflow: Airflow, record: Any, unpause: bool, how: str) -> None:
+    """Switch a paused DAG on if ``unpause``; otherwise raise WindtunnelError, which says ``how``."""
+    if not record.is_paused:
+        return
+    if not unpause:
+        raise WindtunnelError(
+            f"{record.dag_id} is paused, as every new DAG is: a run would stay queued.",
+            f'{how}, or unpause("{record.dag_id}") first.',
+        )
+    airflow.pause(record.dag_id, False)
+
+
+def must_be_json(conf: object) -> None:
+    """Raise WindtunnelError for a ``conf`` that Airflow cannot store."""
+    try:
+        if conf is None or (isinstance(conf, dict) and json.dumps(conf, allow_nan=False)):
+            return
+        problem = f"it is a {type(conf).__name__}"
+    except (TypeError, ValueError) as error:
+        problem = str(error)
+    raise WindtunnelError(
+        f"conf must be a dict of JSON values: {problem}.",
+        'for example conf={"day": "2026-03-01", "limit": 10}.',
+    )
+
+
+def did_you_mean(name: str, known: list[str]) -> str:
+    """A suggestion, with a space before it, or nothing."""
     close = difflib.get_close_matches(name, known, n=1)
     return f" Did you mean {close[0]!r}?" if close else ""
-
-
-def _shape(airflow: Airflow, dag_id: str) -> tuple[list[str], list[tuple[str, str]]]:
-    tasks = airflow.tasks(dag_id)
-    names = sorted(task.task_id for task in tasks)
-    edges = [(task.task_id, down) for task in tasks for down in task.downstream_task_ids or []]
-    return names, sorted(edges)
 
 
 def _name(instance: Any) -> str:
@@ -359,19 +320,3 @@ def _name(instance: Any) -> str:
 
 def _state(instance: Any) -> str:
     return str(instance.state.value) if instance.state else "none"
-
-
-def _date_of(run: Run) -> str:
-    when = run.logical_date
-    return when.astimezone(UTC).strftime("%Y-%m-%d %H:%M") if when else "none"
-
-
-def _all_ended(states: dict[str, str]) -> bool:
-    return bool(states) and set(states.values()) <= FINISHED
-
-
-def _summary(states: dict[str, str]) -> str:
-    counts: dict[str, int] = {}
-    for state in states.values():
-        counts[state] = counts.get(state, 0) + 1
-    return ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "no task yet"

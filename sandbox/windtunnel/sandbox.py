@@ -47,11 +47,13 @@ class Status:
     launcher: int
     components: dict[str, dict[str, Any]]
     health: dict[str, str]
+    problem: str = ""  # why it went down by itself, if it did
 
     @property
     def healthy(self) -> bool:
-        """Whether every part of Airflow says so."""
-        return all(self.health.get(name) == "healthy" for name in COMPONENTS)
+        """Whether every process runs and every part of Airflow says that it is well."""
+        running = all(component["pid"] for component in self.components.values())
+        return running and all(self.health.get(name) == "healthy" for name in COMPONENTS)
 
 
 class Sandbox:
@@ -92,6 +94,7 @@ class Sandbox:
             launcher=status.get("pid", 0) if running else 0,
             components=status.get("components", {}) if running else {},
             health=self.airflow().health(timeout=2) if running else {},
+            problem="" if running else (status.get("error") or {}).get("message", ""),
         )
 
     def is_up(self) -> bool:
@@ -109,8 +112,6 @@ class Sandbox:
         ``anywhere``: any free port for the UI instead of one from 8080. Raises WindtunnelError when it
         cannot start; then nothing is left running.
         """
-        if self.state.is_running() and self.is_up():
-            return False
         launched = False
         for attempts_left in reversed(range(START_ATTEMPTS)):
             process = None
@@ -124,13 +125,19 @@ class Sandbox:
                 self._wait_ready(progress, process)
                 return launched
             except PortTakenError:
-                if not launched or not attempts_left:
+                if not attempts_left:
                     raise
             except BaseException:
                 if launched:
                     self.down()
                 raise
         raise AssertionError("unreachable")
+
+    def prepare(self, progress: Progress = _silent) -> None:
+        """Make the folder and what it holds, and start nothing. Raises as `up` does."""
+        with self._turn(progress):
+            if not self.state.is_running():
+                self.state.prepare()
 
     @contextmanager
     def _turn(self, progress: Progress) -> Iterator[None]:
@@ -145,7 +152,11 @@ class Sandbox:
                 progress(f"The state folder was made by another version; it is kept as {old}")
 
     def _wait_for_one_going_down(self) -> None:
-        while self.state.is_running() and self.state.status().get("phase") in ("going down", "down", "failed"):
+        while self.state.is_running() and self.state.status().get("phase") in (
+            "going down",
+            "down",
+            "failed",
+        ):
             time.sleep(0.03)
 
     def _launch(self, follow: int | None, anywhere: bool) -> subprocess.Popen[bytes]:
@@ -249,7 +260,7 @@ class Sandbox:
     # --- stopping ----------------------------------------------------------------------------------
     def down(self) -> bool:
         """Stop the sandbox and clean up after a killed one. Returns whether anything was stopped."""
-        if not (self.state.path / "sandbox.json").exists():
+        if not self.state.is_running() and not self.state.is_made():
             return False
         with self.state.turn():
             running = self._stop_launcher()

@@ -104,13 +104,12 @@ class State:
         Raises WindtunnelError for a file in the folder's place, somebody else's folder, or one that cannot be
         written.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise WindtunnelError(
-                f"The state folder should be at {self.path}, but a file is there.",
-                f"move that file away, or {CHOOSE_ANOTHER}",
-            )
         try:
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if self.path.exists() and not self.path.is_dir():
+                raise WindtunnelError(
+                    f"The state folder should be at {self.path}, but a file is there.",
+                    f"move that file away, or {CHOOSE_ANOTHER}",
+                )
             self.check_ours()
             held = contextlib.ExitStack()
             held.enter_context(locks.turn(self.path))
@@ -121,13 +120,19 @@ class State:
 
     def check_ours(self) -> None:
         """Raise WindtunnelError unless the folder is empty or a sandbox's: others' are left alone."""
-        found = {entry.name for entry in self.path.iterdir()}
+        found = {entry.name for entry in self.path.iterdir()} if self.path.exists() else set()
         if found and not found & {"sandbox.json", "secrets.json", locks.TURN}:
             raise WindtunnelError(
                 f"{self.path} is not empty and not a sandbox's state folder "
                 f"(it holds {', '.join(sorted(found)[:4])}, and no sandbox.json).",
                 CHOOSE_ANOTHER,
             )
+
+    def is_made(self) -> bool:
+        """Whether there is a sandbox here. Raises WindtunnelError when the folder is somebody else's."""
+        if self.path.is_dir():
+            self.check_ours()
+        return (self.path / "sandbox.json").exists()
 
     def is_outdated(self) -> bool:
         """Whether it was made by another version. Raises WindtunnelError when that cannot be read."""

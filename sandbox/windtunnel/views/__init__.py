@@ -1,5 +1,5 @@
 """What the reader sees: pure functions and values from data to HTML, SVG and text.
 
-Everything here draws with ``currentColor`` and Airflow's own state colours, so that it fits a light or a dark
-page, in JupyterLab and in the book, without a style sheet.
+The HTML carries the classes of ``book/_static/windtunnel.css``, which the book loads and `windtunnel.style`
+brings to a notebook. Pictures also carry plain attributes, so that they are legible without it.
 """

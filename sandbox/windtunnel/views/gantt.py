@@ -8,7 +8,7 @@ from html import escape
 
 from windtunnel.views.states import colour
 
-ROW, BAR, WIDTH, CHAR = 26, 16, 560, 7.4
+ROW, BAR, WIDTH, CHAR, TEXT_WIDTH = 26, 16, 520, 7.6, 40
 
 
 @dataclass(frozen=True)
@@ -29,50 +29,58 @@ class Gantt:
     title: str
     bars: Sequence[Bar]
 
+    @property
+    def span(self) -> float:
+        """Seconds from the run's beginning to its end; never 0."""
+        return max((bar.end for bar in self.bars), default=0) or 1
+
     def __repr__(self) -> str:
-        width = max((len(bar.label) for bar in self.bars), default=0)
-        span = max((bar.end for bar in self.bars), default=0) or 1
-        lines = [f"{self.title}, {span:.1f} s"]
+        if not self.bars:
+            return f"{self.title}, no task has started"
+        width = max(len(bar.label) for bar in self.bars)
+        lines = [f"{self.title}, {self.span:.1f} s"]
         for bar in self.bars:
-            left, right = (
-                int(40 * bar.start / span),
-                max(int(40 * bar.end / span), int(40 * bar.start / span) + 1),
-            )
-            lines.append(
-                f"  {bar.label.ljust(width)} |{' ' * left}{'█' * (right - left)}{' ' * (40 - right)}| "
-                f"{bar.end - bar.start:.2f} s {bar.state}"
-            )
+            left = min(int(TEXT_WIDTH * bar.start / self.span), TEXT_WIDTH - 1)
+            right = max(int(TEXT_WIDTH * bar.end / self.span), left + 1)
+            drawn = f"{' ' * left}{'█' * (right - left)}".ljust(TEXT_WIDTH)
+            lines.append(f"  {bar.label.ljust(width)} |{drawn}| {bar.end - bar.start:.2f} s {bar.state}")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        span = max((bar.end for bar in self.bars), default=0) or 1
-        label = max((len(bar.label) for bar in self.bars), default=0) * CHAR + 16
-        height = (len(self.bars) + 1) * ROW
-        parts = []
-        for tick in range(5):
-            x = label + WIDTH * tick / 4
-            parts.append(
-                f'<line x1="{x:.0f}" x2="{x:.0f}" y1="0" y2="{height - ROW}" stroke="currentColor" '
-                f'stroke-opacity=".15"/><text x="{x:.0f}" y="{height - 8}" text-anchor="middle" '
-                f'fill="currentColor" fill-opacity=".7">{span * tick / 4:.1f} s</text>'
-            )
-        for row, bar in enumerate(self.bars):
-            y = row * ROW + (ROW - BAR) / 2
-            scale = WIDTH / span
-            parts.append(
-                f'<text x="{label - 8:.0f}" y="{y + 12.5:.0f}" text-anchor="end" fill="currentColor">'
-                f"{escape(bar.label)}</text>"
-                f'<rect x="{label + bar.queued * scale:.1f}" y="{y:.0f}" height="{BAR}" rx="3" '
-                f'width="{max(bar.start - bar.queued, 0) * scale:.1f}" fill="{colour("queued")}" '
-                f'fill-opacity=".35"><title>waited {bar.start - bar.queued:.2f} s</title></rect>'
-                f'<rect x="{label + bar.start * scale:.1f}" y="{y:.0f}" height="{BAR}" rx="3" '
-                f'width="{max((bar.end - bar.start) * scale, 2):.1f}" fill="{colour(bar.state)}">'
-                f"<title>{escape(bar.label)}: {bar.state}, {bar.end - bar.start:.2f} s</title></rect>"
-            )
+        left = max((len(bar.label) for bar in self.bars), default=0) * CHAR + 16
+        height, total = (len(self.bars) + 1) * ROW, left + WIDTH + 30
+        parts = [self._tick(left + WIDTH * tick / 4, height, self.span * tick / 4) for tick in range(5)]
+        parts += [self._row(bar, row * ROW, left) for row, bar in enumerate(self.bars)]
+        drawn = (
+            f'<div class="wt-scroll"><svg class="wt-gantt" role="img" aria-label="{escape(self.title)}" '
+            f'style="min-width:{total:.0f}px" width="{total:.0f}" height="{height}" '
+            f'viewBox="0 0 {total:.0f} {height}" font-size="12">{"".join(parts)}</svg></div>'
+        )
+        note = "seconds since the run was queued; pale = waiting" if self.bars else "no task has started"
         return (
-            f'<div class="wt-card"><strong>{escape(self.title)}</strong> <span style="opacity:.7">'
-            f"seconds since the run was queued; grey = waiting for a worker</span>"
-            f'<div style="overflow-x:auto"><svg class="wt-gantt" role="img" aria-label="{escape(self.title)}" '
-            f'width="{label + WIDTH + 30:.0f}" height="{height}" font-family="system-ui, sans-serif" '
-            f'font-size="12">{"".join(parts)}</svg></div></div>'
+            f'<div><strong>{escape(self.title)}</strong> <span class="wt-muted">{note}</span>'
+            f"{drawn if self.bars else ''}</div>"
+        )
+
+    @staticmethod
+    def _tick(x: float, height: int, seconds: float) -> str:
+        return (
+            f'<line class="wt-grid" x1="{x:.0f}" x2="{x:.0f}" y1="0" y2="{height - ROW}" '
+            f'stroke="currentColor" stroke-opacity=".2"/>'
+            f'<text class="wt-axis" x="{x:.0f}" y="{height - 8}" text-anchor="middle" '
+            f'fill="currentColor">{seconds:.1f} s</text>'
+        )
+
+    def _row(self, bar: Bar, top: float, left: float) -> str:
+        scale, y, state = WIDTH / self.span, top + (ROW - BAR) / 2, escape(bar.state)
+        waited, ran = max(bar.start - bar.queued, 0), max(bar.end - bar.start, 0)
+        return (
+            f'<text x="{left - 8:.0f}" y="{y + 12.5:.1f}" text-anchor="end" fill="currentColor">'
+            f"{escape(bar.label)}</text>"
+            f'<rect class="wt-bar wt-queued" x="{left + bar.queued * scale:.1f}" y="{y:.0f}" height="{BAR}" '
+            f'width="{waited * scale:.1f}" rx="3" fill="{colour("queued")}" fill-opacity=".4">'
+            f"<title>waited {waited:.2f} s</title></rect>"
+            f'<rect class="wt-bar wt-{state}" x="{left + bar.start * scale:.1f}" y="{y:.0f}" height="{BAR}" '
+            f'width="{max(ran * scale, 2):.1f}" rx="3" fill="{colour(bar.state)}">'
+            f"<title>{escape(bar.label)}: {state}, {ran:.2f} s</title></rect>"
         )

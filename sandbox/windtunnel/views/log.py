@@ -1,46 +1,102 @@
-"""A task's log: what the task itself said, without the machinery's lines and times."""
+"""A task's log: what the task itself said, without the machinery's lines, times and paths."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-OWN = ("task.stdout", "task.stderr")
+# Loggers of Airflow and of the libraries below it. `airflow.task` itself is the one Airflow's documentation
+# tells people to use.
+MACHINERY = re.compile(
+    r"(task|airflow\.(?!task$).+|py\.warnings|asyncio|httpx|httpcore|urllib3|botocore|boto3)(\..*)?"
+)
+# Python's own modules and installed ones: a learner did not write those lines.
+INSTALLED = re.compile(r"/(site-packages|dist-packages|lib/python3\.\d+)/|^<frozen")
+
+
+class Shown(str):
+    """Text that a notebook shows as it is, without quotes and ``\\n``."""
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 @dataclass(frozen=True)
 class Log:
-    """Structured log events of one try of one task. ``print(log.full)`` shows every line."""
+    """Structured log events of one try of one task. ``log.full`` shows every line.
+
+    ``file`` is the DAG's file, whose first line is line ``first_line`` of a cell.
+    """
 
     task: str
-    events: Sequence[dict[str, Any]]
+    events: Sequence[Mapping[str, Any]]
+    file: str = ""
+    first_line: int = 1
 
     def lines(self) -> list[str]:
-        """What the task printed or logged, and what it raised, in order."""
-        found = []
-        for event in self.events:
-            logger, level = str(event.get("logger", "")), str(event.get("level", "info"))
-            if logger in OWN:
-                found.append(str(event.get("event", "")))
-            elif event.get("error_detail"):
-                for error in event["error_detail"]:
-                    found.append(f"{error.get('exc_type')}: {error.get('exc_value')}")
-            elif logger.startswith(("unusual_prefix", "root", "pipelines")) or level in ("error", "critical"):
-                found.append(f"{level.upper()} {event.get('event', '')}")
-        return found
+        """What the task printed, what it logged, and what it raised where: the same text on every run.
+
+        In that order, because printed lines and logged ones reach Airflow through pipes that race.
+        """
+        return [
+            *self._printed("task.stdout"),
+            *self._printed("task.stderr"),
+            *self._logged(),
+            *self._raised(),
+        ]
 
     @property
-    def full(self) -> str:
-        """Every line as Airflow stored it, with time, level and source."""
-        return "\n".join(
-            f"{event.get('timestamp', '')} {str(event.get('level', '')).upper():8} {event.get('event', '')}"
-            f"{'  [' + str(event['logger']) + ']' if event.get('logger') else ''}"
-            for event in self.events
-        )
+    def full(self) -> Shown:
+        """Every line as Airflow stored it, with time, level and source, and whole tracebacks."""
+        return Shown("\n".join(line for event in self.events for line in _whole(event)))
 
     def __contains__(self, text: str) -> bool:
-        return any(text in line for line in self.full.splitlines())
+        return text in self.full
 
     def __repr__(self) -> str:
         return "\n".join(self.lines()) or f"({self.task} printed nothing)"
+
+    def _printed(self, stream: str) -> Iterator[str]:
+        return (str(event.get("event", "")) for event in self.events if event.get("logger") == stream)
+
+    def _logged(self) -> Iterator[str]:
+        command = False
+        for event in self.events:
+            logger, level = str(event.get("logger", "")), str(event.get("level", ""))
+            said = str(event.get("event", ""))
+            if logger.endswith(".SubprocessHook"):  # a BashOperator's: its command's output is in between
+                if command and not said.startswith("Command exited"):
+                    yield said
+                command = said == "Output:" or (command and not said.startswith("Command exited"))
+            elif logger in ("task.stdout", "task.stderr", "") or event.get("error_detail"):
+                continue
+            elif not MACHINERY.fullmatch(logger) or level in ("error", "critical"):
+                yield f"{level.upper()} {said}"
+
+    def _raised(self) -> Iterator[str]:
+        for event in self.events:
+            for error in event.get("error_detail") or []:
+                cause = "caused by " if error.get("is_cause") else ""
+                yield f"{cause}{error.get('exc_type')}: {error.get('exc_value')}"
+                yield from map(str, error.get("exc_notes") or [])
+                for frame in error.get("frames") or []:
+                    path = str(frame.get("filename", ""))
+                    if not INSTALLED.search(path):
+                        yield f"  {self._place(path, int(frame.get('lineno', 0)))}, in {frame.get('name')}"
+
+    def _place(self, path: str, line: int) -> str:
+        if self.file and path.endswith(self.file) and self.first_line > 1:
+            return f"line {line + self.first_line - 1} of the cell"
+        return f"{path.rpartition('/')[2]}, line {line}"
+
+
+def _whole(event: Mapping[str, Any]) -> Iterator[str]:
+    source = f"  [{event['logger']}]" if event.get("logger") else ""
+    level = str(event.get("level", "")).upper()
+    yield f"{event.get('timestamp', '')} {level:8} {event.get('event', '')}{source}".strip()
+    for error in event.get("error_detail") or []:
+        for frame in error.get("frames") or []:
+            yield f'  File "{frame.get("filename")}", line {frame.get("lineno")}, in {frame.get("name")}'
+        yield f"{error.get('exc_type')}: {error.get('exc_value')}"

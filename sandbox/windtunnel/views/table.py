@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
 from windtunnel.views.states import COLOURS, chip
+
+NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 
 @dataclass(frozen=True)
@@ -18,27 +21,35 @@ class Table:
     rows: Sequence[Sequence[str]]
 
     def __repr__(self) -> str:
-        widths = [max(map(len, column)) for column in zip(self.columns, *self.rows, strict=True)]
+        rows = [[" ".join(cell.splitlines()) for cell in row] for row in (self.columns, *self.rows)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
 
         def line(cells: Sequence[str]) -> str:
             return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
 
         rule = "  ".join("-" * width for width in widths)
-        return "\n".join([self.title, line(self.columns), rule, *map(line, self.rows)])
+        return "\n".join([self.title, line(rows[0]), rule, *map(line, rows[1:])])
 
     def _repr_html_(self) -> str:
-        cell = "padding:.15em 1em .15em 0;text-align:left;border:none"
-        head = "".join(f'<th style="{cell};opacity:.7">{escape(name)}</th>' for name in self.columns)
+        kinds = [self._kind(index) for index in range(len(self.columns))]
+        head = "".join(
+            f"<th{kind}>{escape(name)}</th>" for name, kind in zip(self.columns, kinds, strict=True)
+        )
         body = "".join(
             "<tr>"
             + "".join(
-                f'<td style="{cell}">{chip(text) if text in COLOURS else escape(text)}</td>' for text in row
+                f"<td{kind}>{chip(text) if text in COLOURS else escape(text)}</td>"
+                for text, kind in zip(row, kinds, strict=True)
             )
             + "</tr>"
             for row in self.rows
         )
         return (
-            f'<div class="wt-card"><strong>{escape(self.title)}</strong>'
-            f'<table class="wt-table" style="border-collapse:collapse;margin:.3em 0">'
+            f'<div class="wt-scroll"><table class="wt-table"><caption>{escape(self.title)}</caption>'
             f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
         )
+
+    def _kind(self, column: int) -> str:
+        """Columns of numbers are drawn flush right."""
+        cells = [row[column] for row in self.rows if row[column]]
+        return ' class="wt-num"' if cells and all(NUMBER.fullmatch(cell) for cell in cells) else ""

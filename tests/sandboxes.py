@@ -1,0 +1,214 @@
+"""What the tests of a real sandbox share: patience, DAGs, the command, and being somebody else."""
+
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+
+from windtunnel import processes
+from windtunnel.errors import WindtunnelError
+from windtunnel.sandbox import Sandbox
+
+T = TypeVar("T")
+ROOT = Path(__file__).resolve().parents[1]
+COMMAND = str(Path(sys.executable).parent / "windtunnel")
+PATIENCE = 180.0  # seconds; how fast things are is measured elsewhere
+
+
+def wait_for(what: str, look: Callable[[], T], patience: float = PATIENCE) -> T:
+    """What ``look`` returns once it is true; fails, naming ``what``, when it never is."""
+    deadline = time.monotonic() + patience
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"waited {patience:.0f} s for {what}; last seen: {found!r}"
+        time.sleep(0.05)
+    return found
+
+
+# --- DAGs ------------------------------------------------------------------------------------------
+
+
+def save_dag(sandbox: Sandbox, dag_id: str, source: str) -> None:
+    """Put a DAG file where the sandbox looks, wait until it is known, and unpause it."""
+    folder = Path(sandbox.environ()["AIRFLOW__CORE__DAGS_FOLDER"])
+    (folder / f"{dag_id}.py").write_text(textwrap.dedent(source))
+    airflow = sandbox.airflow()
+    wait_for(f"the DAG {dag_id}", lambda: knows(sandbox, dag_id))
+    airflow.pause(dag_id, False)
+
+
+def knows(sandbox: Sandbox, dag_id: str) -> bool:
+    """Whether the sandbox's Airflow knows the DAG."""
+    try:
+        sandbox.airflow().dag(dag_id)
+    except WindtunnelError:
+        return False
+    return True
+
+
+def run_state(sandbox: Sandbox, dag_id: str, run_id: str) -> str:
+    """The run's state; empty while Airflow does not answer, which some tests bring about."""
+    try:
+        return str(sandbox.airflow().run(dag_id, run_id).state)
+    except WindtunnelError:
+        return ""
+
+
+def task_states(sandbox: Sandbox, dag_id: str, run_id: str) -> dict[str, str]:
+    """State of each task of the run."""
+    found = sandbox.airflow().task_instances(dag_id, run_id)
+    return {instance.task_id: str(instance.state) for instance in found}
+
+
+def run_to_end(sandbox: Sandbox, dag_id: str, run_id: str | None = None) -> str:
+    """Wait for the run, or for a new one, to end; returns its final state."""
+    run_id = run_id or sandbox.airflow().trigger(dag_id, None, None)
+
+    def ended() -> str:
+        state = run_state(sandbox, dag_id, run_id)
+        return state if state in ("success", "failed") else ""
+
+    return wait_for(f"the end of {run_id} of {dag_id}", ended)
+
+
+# --- the command -----------------------------------------------------------------------------------
+
+
+def environment(folder: Path, **extra: str) -> dict[str, str]:
+    """Variables for a command whose state and work folders are below ``folder``."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("WINDTUNNEL_")}
+    own = {"WINDTUNNEL_STATE": str(folder / "state"), "WINDTUNNEL_WORK": str(folder / "work")}
+    return kept | own | {"COLUMNS": "200"} | extra
+
+
+def windtunnel(folder: Path, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
+    """Run the command on the sandbox below ``folder``; ``extra`` are environment variables."""
+    return subprocess.run(
+        [COMMAND, *arguments],
+        env=environment(folder, **extra),
+        cwd="/",
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+
+
+def refusal(done: subprocess.CompletedProcess[str]) -> str:
+    """What the command said when it refused: one message with a next step and no traceback."""
+    said = done.stdout + done.stderr
+    assert done.returncode == 2, said
+    assert "Traceback" not in said, said
+    assert done.stderr.count("✗") == 1, said
+    assert "Next:" in done.stderr, said
+    return " ".join(done.stderr.split())
+
+
+# --- processes -------------------------------------------------------------------------------------
+
+
+def belonging(sandbox: Sandbox) -> set[psutil.Process]:
+    """Every process of the sandbox: those with its mark, and all below its launcher and its Postgres."""
+    found = set(processes.marked(sandbox.state.config()["id"]))
+    for process in list(found):
+        try:
+            found |= set(process.children(recursive=True))
+        except psutil.Error:
+            continue
+    return found
+
+
+def alive(found: set[psutil.Process]) -> set[psutil.Process]:
+    """Those that still run. An id that was given to a new process does not count."""
+
+    def runs(process: psutil.Process) -> bool:
+        try:
+            return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.Error:
+            return False
+
+    return {process for process in found if runs(process)}
+
+
+# --- somebody else ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PlainUser:
+    """Somebody without privileges: a folder of theirs, and what puts a command into their hands."""
+
+    folder: Path
+    prefix: list[str]
+
+    def start(self, command: list[str], **environment: str) -> subprocess.Popen[str]:
+        """Start a command as them."""
+        return subprocess.Popen(
+            [*self.prefix, *command],
+            env=environment,
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, command: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a command as them, to its end."""
+        process = self.start(command, **environment)
+        out, err = process.communicate(timeout=PATIENCE)
+        return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+# In a mount namespace of its own, closed folders on the way to the interpreter are laid over by open ones:
+# nothing changes for anybody else.
+_OPEN_UP = """
+set -e
+scratch=$1; shift
+mount -t tmpfs windtunnel "$scratch"
+while [ "$1" != -- ]; do
+    mkdir "$scratch/up" "$scratch/work"
+    mount -t overlay windtunnel -o "lowerdir=$1,upperdir=$scratch/up,workdir=$scratch/work" "$1"
+    chmod a+rx "$1"
+    scratch=$scratch/up; shift
+done
+shift
+exec setpriv --reuid="$NOBODY_UID" --regid="$NOBODY_GID" --clear-groups "$@"
+"""
+
+
+def plain_user_or_reason(folder: Path) -> PlainUser | str:
+    """A plain user with a folder, or the reason why there cannot be one here."""
+    if os.geteuid() != 0:
+        return PlainUser(folder, [])
+    nobody = pwd.getpwnam("nobody")
+    for parent in [folder, *folder.parents][:3]:  # pytest's own folders are closed to others
+        parent.chmod(parent.stat().st_mode | 0o011)
+    os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+    folder.chmod(0o700)
+    if not shutil.which("setpriv") or not shutil.which("unshare"):
+        return "root cannot become a plain user here: setpriv or unshare is missing"
+    scratch = folder.with_name(f"{folder.name}-scratch")
+    scratch.mkdir()
+    places = {Path(sys.base_prefix).resolve(), Path(sys.prefix).resolve(), ROOT}
+    closed = {
+        parent for place in places for parent in place.parents if not parent.stat().st_mode & 0o001
+    }
+    variables = [f"NOBODY_UID={nobody.pw_uid}", f"NOBODY_GID={nobody.pw_gid}"]
+    prefix = ["env", *variables, "unshare", "--mount", "sh", "-c", _OPEN_UP, "sh", str(scratch)]
+    user = PlainUser(folder, [*prefix, *map(str, sorted(closed)), "--"])
+    tried = user.run([sys.executable, "-c", "import windtunnel"], PATH=os.environ["PATH"])
+    if tried.returncode:
+        return f"a plain user cannot run {sys.executable} here: {tried.stderr.strip()}"
+    return user
+
+
+def plain(value: Any) -> str:
+    """Text on one line: terminals wrap where they like."""
+    return " ".join(str(value).split())
