@@ -210,7 +210,7 @@ def main() -> None:
             err.print(f"[bold]Next:[/] {escape(error.next_step)}", soft_wrap=True)
         sys.exit(2)
     except OSError as error:  # what no command foresaw: still no traceback
-        err.print(f"[red]✗[/] {escape(f'{error.filename or "system"}: {error.strerror or error}')}", soft_wrap=True)
+        err.print(f"[red]✗[/] {escape(str(error))}", soft_wrap=True)
         err.print("[bold]Next:[/] `windtunnel doctor` looks for the cause.")
         sys.exit(2)
     except KeyboardInterrupt:

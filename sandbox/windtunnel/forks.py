@@ -63,6 +63,10 @@ PRELOAD = [
 
 def preload() -> Iterator[str]:
     """Import all that the components need, module by module, and patch it. Yields each module's name."""
+    # Airflow imports jsonschema, which imports this where JupyterLab has installed it, and it compiles a
+    # grammar on import: a third of the whole start. jsonschema does without when it is missing.
+    sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
+
     import airflow
 
     from windtunnel import patches

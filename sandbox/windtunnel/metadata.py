@@ -28,6 +28,8 @@ def metadata(sql: str, parameters: Sequence[Any] = ()) -> Table:
     try:
         with connection.cursor() as cursor:
             cursor.execute(sql, tuple(parameters))
+            if cursor.description is None:
+                raise WindtunnelError("That statement gives no rows.", "ask with `select …`.")
             columns = [column.name for column in cursor.description]
             rows = [["" if value is None else str(value) for value in row] for row in cursor.fetchall()]
     except psycopg2.Error as error:
