@@ -57,7 +57,7 @@ def knows(sandbox: Sandbox, dag_id: str) -> bool:
 def run_state(sandbox: Sandbox, dag_id: str, run_id: str) -> str:
     """The run's state; empty while Airflow does not answer, which some tests bring about."""
     try:
-        return str(sandbox.airflow().run(dag_id, run_id).state)
+        return str(sandbox.airflow().run(dag_id, run_id).state.value)
     except WindtunnelError:
         return ""
 
@@ -65,7 +65,7 @@ def run_state(sandbox: Sandbox, dag_id: str, run_id: str) -> str:
 def task_states(sandbox: Sandbox, dag_id: str, run_id: str) -> dict[str, str]:
     """State of each task of the run."""
     found = sandbox.airflow().task_instances(dag_id, run_id)
-    return {instance.task_id: str(instance.state) for instance in found}
+    return {instance.task_id: instance.state.value if instance.state else "" for instance in found}
 
 
 def run_to_end(sandbox: Sandbox, dag_id: str, run_id: str | None = None) -> str:

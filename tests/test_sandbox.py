@@ -322,7 +322,7 @@ def test_it_works_without_the_patches_and_keeps_what_it_held(own):
     assert done.returncode == 0, done.stderr
     started = Sandbox(own / "state")
     (earlier,) = started.airflow().runs("over_there")
-    assert str(earlier.state) == "success"
+    assert earlier.state.value == "success"
     assert run_to_end(started, "over_there") == "success"
     save_dag(started, "later", GREETING.format(name="later"))
 

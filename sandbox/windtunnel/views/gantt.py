@@ -53,7 +53,7 @@ class Gantt:
         parts += [self._row(bar, row * ROW, left) for row, bar in enumerate(self.bars)]
         drawn = (
             f'<div class="wt-scroll"><svg class="wt-gantt" role="img" aria-label="{escape(self.title)}" '
-            f'style="min-width:{total:.0f}px" width="{total:.0f}" height="{height}" '
+            f'style="min-width:{0.7 * total:.0f}px" width="{total:.0f}" height="{height}" '
             f'viewBox="0 0 {total:.0f} {height}" font-size="12">{"".join(parts)}</svg></div>'
         )
         note = "seconds since the run was queued; pale = waiting" if self.bars else "no task has started"

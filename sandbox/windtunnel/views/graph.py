@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 else:
     nx = Deferred("networkx")
 
-ROW, GAP, BOX, CHAR = 46, 48, 32, 7.6  # pixels: rows apart, columns apart, box height, width of a letter
+ROW, GAP, BOX, CHAR = 46, 34, 32, 7.1  # pixels: rows apart, columns apart, box height, width of a letter
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Graph:
     def svg(self) -> str:
         """The picture; it scrolls where the page is too narrow for it."""
         columns = _columns(self.tasks, self.edges)
-        widths = [max(len(self._label(task)) for task in column) * CHAR + 24 for column in columns]
+        widths = [max(len(self._label(task)) for task in column) * CHAR + 20 for column in columns]
         height = max(map(len, columns), default=0) * ROW
         place: dict[str, tuple[float, float, float]] = {}
         x = 2.0
@@ -72,9 +72,10 @@ class Graph:
         parts = [_edge(place[a], place[b]) for a, b in sorted(self.edges)]
         parts += [self._box(task, *place[task]) for task in self.order()]
         total = max(x - GAP + 2, 0)
-        # The attributes are for pages without the style sheet; `min-width` keeps letters readable on those with.
+        # The attributes are for pages without the style sheet. On those with, the picture shrinks to the page,
+        # and from `min-width` on it scrolls instead, to keep letters readable.
         return (
-            f'<div class="wt-scroll"><svg class="wt-graph" role="img" style="min-width:{total:.0f}px" '
+            f'<div class="wt-scroll"><svg class="wt-graph" role="img" style="min-width:{0.7 * total:.0f}px" '
             f'aria-label="{escape(self.title)}: {escape(" then ".join(self.order()))}" '
             f'width="{total:.0f}" height="{height:.0f}" viewBox="0 0 {total:.0f} {height:.0f}" '
             f'fill="none" stroke="currentColor">{"".join(parts)}</svg></div>'
