@@ -23,8 +23,12 @@ lab: setup ## set up everything and open JupyterLab on a live Airflow
 	@$(BIN)/windtunnel lab $(ARGS)
 
 test: setup ## set up everything and run all tests, the executed chapters included
+	@echo "1/3 lint and types"
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
-	@$(BIN)/pytest $(ARGS)
+	@echo "2/3 tests, on real Airflows"
+	@$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+	@echo "3/3 every chapter again, every output compared"
+	@$(BIN)/pytest -n 2 --dist loadfile --nbval --nbval-current-env -p windtunnel.nbval_sandbox notebooks
 
 book: setup ## build the site from the committed outputs, into _build/html (no Airflow, no network)
 	@$(BIN)/jupyter-book build . -W -n --keep-going -q $(ARGS)

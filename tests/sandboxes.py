@@ -16,6 +16,7 @@ import psutil
 
 from windtunnel import processes
 from windtunnel.errors import WindtunnelError
+from windtunnel.paths import dags_dir
 from windtunnel.sandbox import Sandbox
 
 T = TypeVar("T")
@@ -36,10 +37,12 @@ def wait_for(what: str, look: Callable[[], T], patience: float = PATIENCE) -> T:
 # --- DAGs ------------------------------------------------------------------------------------------
 
 
-def save_dag(sandbox: Sandbox, dag_id: str, source: str) -> None:
-    """Put a DAG file where the sandbox looks, wait until it is known, and unpause it."""
-    folder = Path(sandbox.environ()["AIRFLOW__CORE__DAGS_FOLDER"])
-    (folder / f"{dag_id}.py").write_text(textwrap.dedent(source))
+def save_dag(sandbox: Sandbox, dag_id: str, source: str, dags: Path | None = None) -> None:
+    """Put a DAG file where the sandbox looks, wait until it is known, and unpause it.
+
+    ``dags``: that folder, for a sandbox that is not this process's own.
+    """
+    ((dags or dags_dir()) / f"{dag_id}.py").write_text(textwrap.dedent(source))
     airflow = sandbox.airflow()
     wait_for(f"the DAG {dag_id}", lambda: knows(sandbox, dag_id))
     airflow.pause(dag_id, False)

@@ -27,7 +27,7 @@ from windtunnel.waiting import poll
 
 CELLS = {
     "shop": """
-        import time
+        import os
         from datetime import timedelta
         from airflow.providers.standard.operators.bash import BashOperator
         from airflow.sdk import dag, task
@@ -66,7 +66,7 @@ CELLS = {
 
             @task
             def broken():
-                print("before")
+                print("before", os.environ["WINDTUNNEL_DATA"], __file__)
                 fetch({}, "march")
 
             @task
@@ -438,7 +438,7 @@ def test_the_log_of_a_failed_task_names_the_exception_and_its_line_in_the_cell(
     call = lines.index('        fetch({}, "march")') + 2  # from 1, and the cell's first line is %%dag
     inside = lines.index("    return orders[name]") + 2
     assert repr(shop.log("broken")) == (
-        "before\n"
+        "before $WINDTUNNEL_DATA work/dags/scratch/shop.py\n"
         "KeyError: 'march'\n"
         f"  line {call} of the cell, in broken\n"
         f"  line {inside} of the cell, in fetch"

@@ -114,7 +114,7 @@ class Airflow:
         except urllib3.exceptions.HTTPError as error:
             raise self._down() from error
         try:
-            return str(json.loads(reply.data)["version"]) if reply.status == 200 else ""
+            return str(json.loads(reply.data)["version"] or "") if reply.status == 200 else ""
         except (ValueError, KeyError, TypeError):
             return ""
 
@@ -162,10 +162,11 @@ class Airflow:
         try:
             return self._attempt(action)
         except client.ApiException as error:
-            if error.status != 401:
+            # Airflow answers 403 to a token that is invalid or has run out.
+            if error.status != 401 and not (error.status == 403 and "token" in (error.body or "").lower()):
                 raise _explained(error) from error
             if self._token:
-                raise self._refused("the token", 401) from error
+                raise self._refused("the token", error.status) from error
         self._client = None  # the session's token has run out: log in again, once
         try:
             return self._attempt(action)

@@ -286,7 +286,7 @@ def _wait(session: Session, cell: Cell, parsing: _Parsing) -> tuple[str, ...]:
                 view.show({file: "running"})
                 outcome = poll(parsing.outcome, timeout=timeout - (time.monotonic() - begun), every=0.2)
     if outcome and outcome.trace:
-        raise _import_error(cell, parsing.relative, outcome.trace)
+        raise _import_error(session, cell, parsing.relative, outcome.trace)
     if outcome:
         return outcome.dags
     health = session.airflow.health().get("dag_processor", "unknown")
@@ -302,8 +302,8 @@ def _wait(session: Session, cell: Cell, parsing: _Parsing) -> tuple[str, ...]:
     )
 
 
-def _import_error(cell: Cell, relative: str, trace: str) -> WindtunnelError:
-    what = _last_words(trace)
+def _import_error(session: Session, cell: Cell, relative: str, trace: str) -> WindtunnelError:
+    what = session.without_paths(_last_words(trace))
     cycle = re.search(r"Cycle detected in Dag: (\S+)\. Faulty task: (\S+)", what)
     if cycle:
         return WindtunnelError(

@@ -157,7 +157,7 @@ class Run:
             events = self._airflow.log(
                 self.dag_id, self.run_id, instance.task_id, try_number or tries, instance.map_index
             )
-        return Log(name, events, *self._file())
+        return Log(name, events, *self._file(), current().without_paths)
 
     def _file(self) -> tuple[str, int]:
         """The DAG's file, and the line of the cell in which it begins."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from windtunnel.api import Airflow, NotFoundError
 from windtunnel.dagfiles import DagFile
 from windtunnel.errors import WindtunnelError
-from windtunnel.paths import dags_dir
+from windtunnel.paths import dags_dir, repo_root, work_dir
 from windtunnel.sandbox import Progress, Sandbox
 
 CHAPTER = re.compile(r"\d\d-[a-z0-9-]+")
@@ -28,6 +28,16 @@ class Session:
     chapter: str
     dags: Path | None
     sandbox: Sandbox | None
+
+    def without_paths(self, text: str) -> str:
+        """``text`` with the folders of this machine replaced by names that are the same on every machine."""
+        folders = {f"{repo_root()}/": "", str(work_dir()): "work"}
+        if self.sandbox:
+            state = self.sandbox.state
+            folders |= {str(state.path): "$WINDTUNNEL_STATE", str(state.data): "$WINDTUNNEL_DATA"}
+        for folder in sorted(folders, key=len, reverse=True):  # one may lie in another
+            text = text.replace(folder, folders[folder])
+        return text
 
     def fresh(self) -> None:
         """Forget this chapter's earlier DAGs and their runs; end those that still go on."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,13 +27,15 @@ class Shown(str):
 class Log:
     """Structured log events of one try of one task. ``log.full`` shows every line.
 
-    ``file`` is the DAG's file, whose first line is line ``first_line`` of a cell.
+    ``file`` is the DAG's file, whose first line is line ``first_line`` of a cell. ``without_paths`` takes this
+    machine's folders out of a line.
     """
 
     task: str
     events: Sequence[Mapping[str, Any]]
     file: str = ""
     first_line: int = 1
+    without_paths: Callable[[str], str] = str
 
     def lines(self) -> list[str]:
         """What the task printed, what it logged, and what it raised where: the same text on every run.
