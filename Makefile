@@ -32,7 +32,7 @@ test: setup ## set up everything and run all tests, the executed chapters includ
 
 book: setup ## build the site from the committed outputs, into _build/html (no Airflow, no network)
 	@$(BIN)/jupyter-book build . -W -n --keep-going -q $(ARGS)
-	@echo "The site is in _build/html: open _build/html/index.html"
+	@echo "The site is in _build/html. To look at it: $(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000"
 
 notebooks: setup ## execute chapters on fresh sandboxes: book/*.md -> notebooks/*.ipynb
 	@$(BIN)/windtunnel notebooks $(ARGS)

@@ -68,6 +68,17 @@ def is_ready(wanted):
         return False
 
 
+def is_usable():
+    """Whether the environment has a working interpreter, and was made where it is now."""
+    try:
+        with open(os.path.join(VENV, "bin", "activate")) as file:
+            # Its scripts name the interpreter by its full path: a moved clone's would run another's, or none.
+            made_here = VENV in file.read()
+        return made_here and subprocess.call([python(), "-c", ""], stderr=subprocess.DEVNULL) == 0
+    except OSError:
+        return False
+
+
 def python():
     """The environment's interpreter."""
     return os.path.join(VENV, "bin", "python")
@@ -128,7 +139,7 @@ def main():
         )
     print("Setting up Windtunnel's environment in .venv (once; about 1.3 GB).")
     again = "type the same again; if it happens again, remove .venv first."
-    if not os.path.exists(python()) or subprocess.call([python(), "-c", ""], stderr=subprocess.DEVNULL):
+    if not is_usable():
         step("making .venv with Python %d.%d" % sys.version_info[:2])
         shutil.rmtree(VENV, ignore_errors=True)
         run(

@@ -1,10 +1,12 @@
 """A real sandbox for each test file that asks for one, and a person without privileges."""
 
+import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from sandboxes import PlainUser, plain_user_or_reason
-
+from sandboxes import PlainUser, open_to_pass, plain_user_or_reason, windtunnel
+from windtunnel.errors import WindtunnelError
 from windtunnel.sandbox import Sandbox, temporary
 
 
@@ -13,6 +15,24 @@ def sandbox() -> Iterator[Sandbox]:
     """A fresh sandbox, shared by the tests of one file; it goes down with the process that runs them."""
     with temporary() as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder for a sandbox that the tests of one file run by the command; it is down at the end."""
+    folder = tmp_path_factory.mktemp("own sandbox ü")
+    open_to_pass(folder)
+    yield folder
+    with contextlib.suppress(WindtunnelError):  # some tests damage it
+        Sandbox(folder / "state").down()
+
+
+@pytest.fixture
+def up(own: Path) -> Sandbox:
+    """The sandbox in `own`, running."""
+    done = windtunnel(own, "up")
+    assert done.returncode == 0, done.stderr
+    return Sandbox(own / "state")
 
 
 @pytest.fixture(scope="session")

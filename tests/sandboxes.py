@@ -1,5 +1,6 @@
 """What the tests of a real sandbox share: patience, DAGs, the command, and being somebody else."""
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -10,13 +11,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import psutil
-
 from windtunnel import processes
 from windtunnel.errors import WindtunnelError
 from windtunnel.paths import dags_dir
+from windtunnel.postgres import Postgres
 from windtunnel.sandbox import Sandbox
 
 T = TypeVar("T")
@@ -82,6 +83,67 @@ def run_to_end(sandbox: Sandbox, dag_id: str, run_id: str | None = None) -> str:
     return wait_for(f"the end of {run_id} of {dag_id}", ended)
 
 
+# Each step commits a row of its own; the long one is what a fault falls into.
+NIGHT = """
+    import time
+    from airflow.providers.postgres.hooks.postgres import PostgresHook
+    from airflow.sdk import dag, get_current_context, task
+
+    def note(step):
+        run_id = get_current_context()["run_id"]
+        PostgresHook("warehouse").run("insert into night values (%s, %s)", parameters=(run_id, step))
+
+    @dag(schedule=None)
+    def night():
+        @task
+        def before():
+            note("before")
+
+        @task
+        def long(seconds):
+            note("long begins")
+            time.sleep(seconds)
+            note("long ends")
+
+        @task
+        def after():
+            note("after")
+
+        @task
+        def report():
+            note("report")
+
+        before() >> long(SECONDS) >> after() >> report()
+
+    night()
+"""
+STEPS = {"before", "long begins", "long ends", "after", "report"}
+
+
+def night(sandbox, seconds=4, dags=None):
+    """Save the DAG `night`, whose long task takes that many seconds, and make its table."""
+    with warehouse(sandbox) as connection, connection.cursor() as cursor:
+        cursor.execute("create table if not exists night (run text, step text)")
+    save_dag(sandbox, "night", NIGHT.replace("SECONDS", str(seconds)), dags)
+
+
+@contextlib.contextmanager
+def warehouse(sandbox):
+    """A connection to the warehouse of ``sandbox`` with autocommit."""
+    connection = Postgres(sandbox.state, sandbox.state.ports().postgres).connect("warehouse", "warehouse")
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def steps(sandbox, run):
+    """The steps of the run that have been committed."""
+    with warehouse(sandbox) as connection, connection.cursor() as cursor:
+        cursor.execute("select step from night where run = %s", (run,))
+        return {row[0] for row in cursor.fetchall()}
+
+
 # --- the command -----------------------------------------------------------------------------------
 
 
@@ -140,6 +202,12 @@ def alive(found: set[psutil.Process]) -> set[psutil.Process]:
     return {process for process in found if runs(process)}
 
 
+def open_to_pass(folder: Path) -> None:
+    """Let others pass through pytest's folders: root's Postgres runs under another account."""
+    for parent in [folder, *folder.parents][:3]:
+        parent.chmod(parent.stat().st_mode | 0o011)
+
+
 # --- somebody else ---------------------------------------------------------------------------------
 
 
@@ -191,8 +259,7 @@ def plain_user_or_reason(folder: Path) -> PlainUser | str:
     if os.geteuid() != 0:
         return PlainUser(folder, [])
     nobody = pwd.getpwnam("nobody")
-    for parent in [folder, *folder.parents][:3]:  # pytest's own folders are closed to others
-        parent.chmod(parent.stat().st_mode | 0o011)
+    open_to_pass(folder)
     os.chown(folder, nobody.pw_uid, nobody.pw_gid)
     folder.chmod(0o700)
     if not shutil.which("setpriv") or not shutil.which("unshare"):
@@ -200,9 +267,7 @@ def plain_user_or_reason(folder: Path) -> PlainUser | str:
     scratch = folder.with_name(f"{folder.name}-scratch")
     scratch.mkdir()
     places = {Path(sys.base_prefix).resolve(), Path(sys.prefix).resolve(), ROOT}
-    closed = {
-        parent for place in places for parent in place.parents if not parent.stat().st_mode & 0o001
-    }
+    closed = {parent for place in places for parent in place.parents if not parent.stat().st_mode & 0o001}
     variables = [f"NOBODY_UID={nobody.pw_uid}", f"NOBODY_GID={nobody.pw_gid}"]
     prefix = ["env", *variables, "unshare", "--mount", "sh", "-c", _OPEN_UP, "sh", str(scratch)]
     user = PlainUser(folder, [*prefix, *map(str, sorted(closed)), "--"])
@@ -210,8 +275,3 @@ def plain_user_or_reason(folder: Path) -> PlainUser | str:
     if tried.returncode:
         return f"a plain user cannot run {sys.executable} here: {tried.stderr.strip()}"
     return user
-
-
-def plain(value: Any) -> str:
-    """Text on one line: terminals wrap where they like."""
-    return " ".join(str(value).split())

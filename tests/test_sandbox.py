@@ -23,7 +23,6 @@ from sandboxes import (
     wait_for,
     windtunnel,
 )
-
 from windtunnel import processes
 from windtunnel.sandbox import Sandbox, Status
 
@@ -65,16 +64,6 @@ BUSY = """
 
     busy()
 """
-
-
-@pytest.fixture(scope="module")
-def own(tmp_path_factory):
-    """A folder for a sandbox run by the command; whatever is left of it goes down at the end."""
-    folder = tmp_path_factory.mktemp("own sandbox ü")
-    for parent in [folder, *folder.parents][:3]:
-        parent.chmod(parent.stat().st_mode | 0o011)  # root's Postgres runs under another account
-    yield folder
-    Sandbox(folder / "state").down()
 
 
 def login(sandbox: Sandbox, username: str, password: str) -> int:
@@ -195,7 +184,9 @@ def test_the_database_and_the_cache_want_their_passwords(sandbox):
     ports = sandbox.state.ports()
     for user in ("windtunnel", "warehouse", "reader", "postgres"):
         with pytest.raises(psycopg2.OperationalError, match="authentication failed"):
-            psycopg2.connect(host="127.0.0.1", port=ports.postgres, user=user, password=user, dbname="airflow")
+            psycopg2.connect(
+                host="127.0.0.1", port=ports.postgres, user=user, password=user, dbname="airflow"
+            )
     with socket.create_connection(("127.0.0.1", ports.valkey)) as valkey:
         valkey.sendall(b"PING\r\n")
         assert valkey.recv(100).startswith(b"-NOAUTH")

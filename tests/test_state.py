@@ -11,7 +11,6 @@ from pathlib import Path
 import psutil
 import pytest
 from sandboxes import COMMAND, refusal, wait_for, windtunnel
-
 from windtunnel import locks, state
 from windtunnel.errors import WindtunnelError
 from windtunnel.sandbox import Sandbox
@@ -169,7 +168,9 @@ def test_every_command_refuses_an_unreadable_state_without_a_traceback(made, fol
     assert "Traceback" not in doctor.stdout + doctor.stderr
 
 
-@pytest.mark.parametrize("ports", [None, {}, {"api": 1}, {"api": "a", "postgres": 2, "valkey": 3, "world": 4}])
+@pytest.mark.parametrize(
+    "ports", [None, {}, {"api": 1}, {"api": "a", "postgres": 2, "valkey": 3, "world": 4}]
+)
 def test_ports_that_make_no_sense_are_chosen_anew(made, ports):
     config = made.config() | {"ports": ports}
     (made.path / "sandbox.json").write_text(json.dumps(config))

@@ -257,6 +257,13 @@ def test_of_a_command_only_its_output_is_shown() -> None:
     assert Log("bash", events).lines() == ["hi", "Output:"]
 
 
+def test_a_log_leaves_out_this_machines_folders() -> None:
+    events = [{"event": "wrote /home/me/data/a.csv", "logger": "task.stdout"}]
+    log = Log("load", events, without_paths=lambda line: line.replace("/home/me", "~"))
+    assert log.lines() == ["wrote ~/data/a.csv"]
+    assert "/home/me/data/a.csv" in log.full
+
+
 def test_a_silent_task_says_so() -> None:
     assert repr(Log("load", [])) == "(load printed nothing)"
     assert repr(Log("load", []).full) == ""

@@ -27,7 +27,7 @@ class WindtunnelError(Exception):
         # IPython asks an exception for its own rendering: the reader sees the message alone.
         first, *rest = self.message.splitlines() or [""]
         lines = [f"{RED}✗{PLAIN} {BOLD}{first}{PLAIN}"]
-        lines += [f"{RED}{line}{PLAIN}" if line.startswith("→") else line for line in rest]
+        lines += [f"{BOLD}{line}{PLAIN}" if line.startswith("→") else line for line in rest]
         return [*lines, f"{BOLD}Next:{PLAIN} {self.next_step}"] if self.next_step else lines
 
 

@@ -286,7 +286,7 @@ class Launcher:
         for child in self.children.values():
             # SIGINT is Postgres' "fast" shutdown: open transactions are rolled back, then a clean end.
             child.stop(signal.SIGINT if child.name == "postgres" else signal.SIGTERM, STOP_GRACE)
-        processes.sweep(self.id, self.postgres.data)
+        processes.sweep(self.id)
         self.postgres.discard_unfinished()
 
     def _reset(self) -> None:
@@ -324,11 +324,7 @@ def main() -> int:
         print("another launcher holds this folder", flush=True)
         return 1
     with lock:
-        launcher = Launcher(state, arguments.follow)
-        left = processes.sweep(launcher.id, launcher.postgres.data)
-        if left:
-            print(f"swept {len(left)} processes of an earlier start: {left}", flush=True)
-        return launcher.run()
+        return Launcher(state, arguments.follow).run()
 
 
 if __name__ == "__main__":

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import time
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import psutil
 
@@ -15,18 +14,22 @@ MARK = "WINDTUNNEL_SANDBOX"
 
 
 def started(pid: int) -> float:
-    """When process ``pid`` started (seconds since the epoch); 0 when there is none."""
+    """When process ``pid`` started, in seconds since the machine did; 0 when there is none.
+
+    Since the epoch would not do: it changes with every correction of the machine's clock.
+    """
     try:
-        return psutil.Process(pid).create_time()
+        return psutil.Process(pid).create_time() - psutil.boot_time()
     except psutil.Error:
         return 0.0
 
 
 def is_alive(pid: int, created: float) -> bool:
-    """Whether the process that had ``pid`` and started at ``created`` still runs (ids are used again)."""
+    """Whether the process that had ``pid`` and was `started` at ``created`` still runs (ids are used again)."""
     try:
-        process = psutil.Process(pid)
-        return abs(process.create_time() - created) < 1 and process.status() != psutil.STATUS_ZOMBIE
+        # Linux rounds the time of the machine's start anew each time it is asked.
+        same = abs(started(pid) - created) < 2
+        return same and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
 
@@ -64,27 +67,14 @@ def _signal(process: psutil.Process, number: int) -> None:
         process.send_signal(number)
 
 
-def wait_gone(pid: int, created: float, timeout: float) -> bool:
-    """Whether the process ended within ``timeout`` seconds."""
-    deadline = time.monotonic() + timeout
-    while is_alive(pid, created):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.03)
-    return True
-
-
-def sweep(sandbox_id: str, cluster: Path) -> list[int]:
+def sweep(sandbox_id: str, status: Mapping[str, Any] | None = None) -> list[int]:
     """End what a sandbox left behind, and only that. Returns the ids of the ended processes.
 
-    What belongs to it: processes started with its mark, and the Postgres named in its cluster's
-    ``postmaster.pid``.
+    What belongs to it: processes with its mark, and those its launcher recorded in ``status.json``.
     """
-    ended = end(marked(sandbox_id), grace=2.0)
-    with contextlib.suppress(OSError, ValueError, psutil.Error):
-        pid, folder, created = (cluster / "postmaster.pid").read_text().splitlines()[:3]
-        postmaster = psutil.Process(int(pid))
-        # Postgres writes its own start time there; a later process with the same id has another.
-        if folder == str(cluster) and abs(postmaster.create_time() - int(created)) < 5:
-            ended += end([postmaster], grace=2.0)
-    return ended
+    left = {process.pid: process for process in marked(sandbox_id)}
+    for component in (status or {}).get("components", {}).values():
+        with contextlib.suppress(psutil.Error):
+            if component["pid"] and is_alive(component["pid"], component["created"]):
+                left[component["pid"]] = psutil.Process(component["pid"])
+    return end(left.values(), grace=2.0)

@@ -267,7 +267,7 @@ def find_dag(airflow: Airflow, dag_id: str) -> Any:
     try:
         record = airflow.dag(dag_id)
     except NotFoundError as error:
-        known = sorted(dag.dag_id for dag in airflow.dags())
+        known = sorted(dag.dag_id for dag in airflow.dags(exclude_stale=False))
         here = f"DAGs here: {', '.join(known)}" if known else "no DAG was saved yet; a %%dag cell does that."
         raise WindtunnelError(f"There is no DAG {dag_id!r}.{did_you_mean(dag_id, known)}", here) from error
     if record.has_import_errors:

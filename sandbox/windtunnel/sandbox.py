@@ -119,6 +119,8 @@ class Sandbox:
                 with self._turn(progress):
                     self._wait_for_one_going_down()
                     if not self.state.is_running():
+                        if self.state.is_made() and (left := self._sweep()):
+                            progress(f"ended {len(left)} processes of a start that was killed")
                         launched = True
                         process = self._launch(follow, anywhere)
                         self._wait_known(process)
@@ -280,7 +282,7 @@ class Sandbox:
         return running
 
     def _sweep(self) -> list[int]:
-        return processes.sweep(self.state.config()["id"], self.state.path / "postgres")
+        return processes.sweep(self.state.config()["id"], self.state.status())
 
     def _signal_launcher(self, number: int) -> None:
         deadline = time.monotonic() + 10

@@ -29,6 +29,8 @@ def command(state: State, port: int) -> list[str]:
     write_private(
         folder / "valkey.conf",
         f"bind {HOST}\nport {port}\nprotected-mode yes\nrequirepass {state.secrets()['valkey']}\n"
-        f'dir "{folder}"\nsave ""\nappendonly no\ndaemonize no\nmaxmemory 64mb\nlogfile ""\n',
+        f'dir "{folder}"\nsave ""\nappendonly no\ndaemonize no\nmaxmemory 64mb\nlogfile ""\n'
+        # A title would be written over the environment, where the sandbox's mark is.
+        "set-proc-title no\n",
     )
     return [str(binary()), str(folder / "valkey.conf")]

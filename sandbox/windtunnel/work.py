@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -63,11 +64,16 @@ def _bring(source: Path, target: Path, name: str, copied: dict[str, str]) -> str
         return f"{name} was updated."
     if then == new:
         return ""  # theirs differs, ours has not changed since
-    beside = target.with_name(f"{target.stem}.updated{target.suffix}")
-    if not beside.exists() or _digest(beside) != new:
-        _copy(source, beside)
-        return f"{name} has an update; yours was kept, the new one is {beside.name}."
-    return ""
+    for number in itertools.count(1):
+        beside = target.with_name(f"{target.stem}.updated{number if number > 1 else ''}{target.suffix}")
+        record = f"{name} {beside.name}"
+        if not beside.exists() or _digest(beside) == copied.get(record):  # else the reader works in that one
+            break
+    if copied.get(record) == new and beside.exists():
+        return ""
+    _copy(source, beside)
+    copied[record] = new
+    return f"{name} has an update; yours was kept, the new one is {beside.name}."
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -23,6 +23,7 @@ SMALL = """
 %load_ext windtunnel
 ---
 %%dag
+import time
 from airflow.sdk import dag, task
 
 @dag(schedule=None)
@@ -166,7 +167,13 @@ class Visit:
         assert answer.ok
         self.page.reload()
         self.idle()
-        self.page.wait_for_selector(f'body[data-jp-theme-name="{name}"]')
+        self.page.wait_for_selector(f'body[data-jp-theme-name="{name}"]', state="attached")
+
+    def screenshot(self, path: Path) -> None:
+        """A picture of the cells, without the empty page below them."""
+        last = self.page.locator(".jp-Notebook .jp-Cell").last.bounding_box()
+        height = min(last["y"] + last["height"] + 20, 9000)
+        self.page.screenshot(path=path, clip={"x": 0, "y": 0, "width": 1200, "height": height})
 
     @property
     def outside(self) -> list[str]:
@@ -245,7 +252,7 @@ def test_a_notebook_is_live_in_jupyterlab_and_saved_as_a_build_leaves_it(
     assert all(seen.values()), f"drawn without the style sheet: {seen}"
     for theme in ("JupyterLab Light", "JupyterLab Dark"):
         visit.theme(theme)
-        visit.page.locator(".jp-Notebook").screenshot(path=tmp_path / f"{theme}.png")
+        visit.screenshot(tmp_path / f"{theme}.png")
     assert visit.outside == []
     visit.page.close()
     assert shown(saved) == shown(built(small_notebook(), lab))
@@ -280,7 +287,7 @@ def test_a_chapter_run_in_jupyterlab_shows_what_was_committed(
     seen = visit.page.evaluate("window.seen")
     assert seen.pop("bar"), "no progress bar was seen while a run went on"
     assert "dialog" not in seen
-    visit.page.locator(".jp-Notebook").screenshot(path=tmp_path / "chapter.png")
+    visit.screenshot(tmp_path / "chapter.png")
     assert visit.outside == []
     visit.page.close()
     assert shown(saved) == shown(committed)

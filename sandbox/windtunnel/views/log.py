@@ -42,12 +42,8 @@ class Log:
 
         In that order, because printed lines and logged ones reach Airflow through pipes that race.
         """
-        return [
-            *self._printed("task.stdout"),
-            *self._printed("task.stderr"),
-            *self._logged(),
-            *self._raised(),
-        ]
+        printed = [*self._printed("task.stdout"), *self._printed("task.stderr")]
+        return [self.without_paths(line) for line in (*printed, *self._logged(), *self._raised())]
 
     @property
     def full(self) -> Shown:

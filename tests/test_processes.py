@@ -1,0 +1,47 @@
+"""Which process is which, whatever happens to clocks and process ids."""
+
+import os
+import subprocess
+
+import psutil
+from windtunnel import processes
+
+
+def test_a_corrected_clock_does_not_make_a_live_process_look_like_another(monkeypatch):
+    before = processes.started(os.getpid())
+    system = psutil._psplatform
+    right = system.boot_time
+    monkeypatch.setattr(system, "boot_time", lambda: right() + 3600)
+    assert processes.is_alive(os.getpid(), before)
+
+
+def test_a_process_that_ended_or_was_never_there_is_not_alive():
+    child = subprocess.Popen(["sleep", "600"])
+    created = processes.started(child.pid)
+    assert processes.is_alive(child.pid, created)
+    assert not processes.is_alive(child.pid, created - 10), "another process with its id"
+    child.kill()
+    child.wait()
+    assert not processes.is_alive(child.pid, created)
+    assert processes.started(child.pid) == 0
+
+
+def test_a_sweep_ends_what_is_marked_or_recorded_and_nothing_else():
+    marked = subprocess.Popen(["sleep", "600"], env={processes.MARK: "this-one", "PATH": os.environ["PATH"]})
+    other = subprocess.Popen(["sleep", "600"], env={processes.MARK: "other", "PATH": os.environ["PATH"]})
+    recorded = subprocess.Popen(["sleep", "600"])
+    reused = subprocess.Popen(["sleep", "600"])
+    components = {
+        "recorded": {"pid": recorded.pid, "created": processes.started(recorded.pid)},
+        "id used again": {"pid": reused.pid, "created": processes.started(reused.pid) - 100},
+        "not running": {"pid": 0, "created": 0.0},
+    }
+    try:
+        ended = processes.sweep("this-one", {"components": components})
+        assert set(ended) == {marked.pid, recorded.pid}
+        assert other.poll() is None
+        assert reused.poll() is None
+    finally:
+        for child in (marked, other, recorded, reused):
+            child.kill()
+            child.wait()
