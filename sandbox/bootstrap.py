@@ -38,7 +38,7 @@ def right_python():
     if OLDEST <= sys.version_info[:2] <= NEWEST:
         return
     for minor in range(NEWEST[1], OLDEST[1] - 1, -1):
-        other = shutil.which("python3.%d" % minor)
+        other = getattr(shutil, "which", lambda name: None)("python3.%d" % minor)  # Python 2 has none
         # A shim on PATH may stand for a version that is not installed: ask it.
         if other and subprocess.call([other, "-c", ""], stderr=subprocess.DEVNULL) == 0:
             os.execv(other, [other] + sys.argv)

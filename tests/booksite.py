@@ -14,6 +14,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from filelock import FileLock
+
 from specimen import specimen
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from sandboxes import PlainUser, open_to_pass, plain_user_or_reason, windtunnel
 from windtunnel.errors import WindtunnelError
 from windtunnel.sandbox import Sandbox, temporary

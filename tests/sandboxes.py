@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import psutil
+
 from windtunnel import processes
 from windtunnel.errors import WindtunnelError
 from windtunnel.paths import dags_dir

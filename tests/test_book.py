@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from booksite import ROOT, Site, build, build_once, loads, specimen_book
 
 STATIC = ROOT / "book" / "_static"

@@ -6,6 +6,7 @@ from textwrap import dedent
 import psutil
 import pytest
 from rich.console import Console
+
 from windtunnel import exercises
 from windtunnel.bench import Bench
 from windtunnel.check import Criterion, Verdict, check

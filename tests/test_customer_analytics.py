@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+
 from pipelines import customer_analytics as analytics
 from world.shop import Shop
 

@@ -8,6 +8,7 @@ import textwrap
 from dataclasses import replace
 
 import pytest
+
 from windtunnel import dagcell
 from windtunnel.dagcell import Cell, inspect
 from windtunnel.errors import WindtunnelError

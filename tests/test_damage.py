@@ -7,6 +7,7 @@ import subprocess
 
 import psutil
 import pytest
+
 from sandboxes import alive, belonging, open_to_pass, refusal, wait_for, windtunnel
 from windtunnel.sandbox import Sandbox
 

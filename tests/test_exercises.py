@@ -5,6 +5,7 @@ import inspect
 import re
 
 import pytest
+
 from windtunnel.bench import Bench
 from windtunnel.check import check
 from windtunnel.errors import WindtunnelError

@@ -6,6 +6,7 @@ import sys
 import psutil
 import psycopg2
 import pytest
+
 from sandboxes import (
     STEPS,
     alive,

@@ -5,6 +5,7 @@ import socket
 import subprocess
 
 import pytest
+
 from sandboxes import (
     COMMAND,
     alive,

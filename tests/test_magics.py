@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import windtunnel
 from IPython.core.interactiveshell import InteractiveShell
+
+import windtunnel
 from windtunnel import live, session
 from windtunnel.errors import WindtunnelError
 from windtunnel.sandbox import Sandbox

@@ -25,6 +25,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image, PngImagePlugin
 from rich.console import Console
+
 from windtunnel import notebooks, png
 from windtunnel.chapters import Chapter, orphans
 from windtunnel.errors import WindtunnelError

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from windtunnel import live, predict
 from windtunnel.errors import WindtunnelError
 from windtunnel.predict import Prediction

@@ -4,6 +4,7 @@ import os
 import subprocess
 
 import psutil
+
 from windtunnel import processes
 
 

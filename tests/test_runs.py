@@ -14,6 +14,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+
 from windtunnel import backfill, backfills, dagcell, pause, runs, trigger, unpause
 from windtunnel.api import Airflow
 from windtunnel.backfills import Backfill

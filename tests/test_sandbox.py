@@ -11,6 +11,7 @@ import psutil
 import psycopg2
 import pytest
 import urllib3
+
 from sandboxes import (
     COMMAND,
     alive,

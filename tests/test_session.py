@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from windtunnel import dagcell, metadata, trigger
 from windtunnel.api import Airflow
 from windtunnel.errors import WindtunnelError

@@ -2,6 +2,7 @@ import ast
 from textwrap import dedent
 
 import pytest
+
 from windtunnel.errors import WindtunnelError
 from windtunnel.starter import derive
 

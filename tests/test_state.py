@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from sandboxes import COMMAND, refusal, wait_for, windtunnel
 from windtunnel import locks, state
 from windtunnel.errors import WindtunnelError

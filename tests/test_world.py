@@ -11,6 +11,7 @@ from datetime import date, timedelta
 
 import pytest
 from starlette.testclient import TestClient
+
 from world import history
 from world.service import create_app
 from world.shop import Shop

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.providers.http.hooks.http import HttpHook
 from airflow.sdk import DAG, task
+
 from pipelines import customer_analytics as analytics
 
 

@@ -25,12 +25,12 @@ from types import TracebackType
 from typing import Any
 
 import uvicorn
-from world.service import address, create_app, listen, server_for
-from world.shop import Shop
 
 from windtunnel.errors import WindtunnelError
 from windtunnel.evidence import Case, Dataset, NotJudged
 from windtunnel.paths import state_dir
+from world.service import address, create_app, listen, server_for
+from world.shop import Shop
 
 TIME_LIMIT = 60.0  # seconds for importing the answer, and for each run of it
 START_LIMIT = 120.0  # seconds for Airflow itself: a cold disk is not the reader's fault

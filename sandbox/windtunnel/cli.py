@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -47,12 +47,17 @@ def lab(
     port: Annotated[int, typer.Option(help="First port to try for JupyterLab.")] = 8888,
 ) -> None:
     """Open JupyterLab on a live Airflow. Ctrl-C stops both."""
-    from windtunnel.lab import serve
+    from windtunnel.lab import serving
 
-    with _progress("Starting") as progress:
-        session = serve(port, progress)
-    session.announce(out, open_browser=not no_browser)
-    raise typer.Exit(session.wait())
+    with ExitStack() as stack:
+        with _progress("Starting") as progress:
+            session = stack.enter_context(serving(port, progress))
+        try:
+            session.announce(out, open_browser=not no_browser)
+            code = session.process.wait()
+        except KeyboardInterrupt:
+            code = 0
+    raise typer.Exit(code)
 
 
 @app.command(epilog="Example: windtunnel up && windtunnel ui")

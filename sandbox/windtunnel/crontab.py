@@ -165,7 +165,7 @@ def run_crontab(
 def _start(
     job: Job, folder: Path, environment: Mapping[str, str]
 ) -> tuple[subprocess.Popen[bytes], IO[bytes]]:
-    output = tempfile.TemporaryFile()
+    output = tempfile.TemporaryFile()  # noqa: SIM115 read and closed by _read
     process = subprocess.Popen(
         [sys.executable, f"{job.script}.py"],
         cwd=folder,

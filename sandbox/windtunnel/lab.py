@@ -10,7 +10,8 @@ import subprocess
 import sys
 import time
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +42,6 @@ class LabSession:
     process: subprocess.Popen[bytes]
     url: str
     sandbox: Sandbox
-    started_sandbox: bool
     notes: list[str]
 
     def announce(self, out: Console, *, open_browser: bool) -> None:
@@ -56,51 +56,39 @@ class LabSession:
         if open_browser:
             webbrowser.open(self.url)
 
-    def wait(self) -> int:
-        """Wait for the server to end, or for Ctrl-C, and take down what was started. Returns the exit code."""
-        stopped: list[int] = []
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, lambda received, _frame: stopped.append(received))
-        try:
-            while self.process.poll() is None and not stopped:
-                time.sleep(0.1)
-        finally:
-            self.close()
-        return 0 if stopped else self.process.returncode
 
-    def close(self) -> None:
-        """Stop the server, then the sandbox if this session started it."""
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-        if self.started_sandbox:
-            self.sandbox.down()
+@contextmanager
+def serving(port: int, progress: Callable[[str], None]) -> Iterator[LabSession]:
+    """JupyterLab and the sandbox, started side by side; when the block ends, however it does, they end.
 
-
-def serve(port: int, progress: Callable[[str], None]) -> LabSession:
-    """Start the server and the sandbox side by side; return when both answer.
-
-    Raises WindtunnelError when either cannot start; then neither is left running.
+    A sandbox that was running before stays. SIGTERM and SIGHUP (a closed terminal) become KeyboardInterrupt.
+    Raises WindtunnelError when either cannot start.
     """
-    sandbox = Sandbox()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    sandbox, started, process = Sandbox(), False, None
     sandbox.prepare(progress)
     notes = work.prepare()
     token = secrets.token_urlsafe(24)
-    process = _start_server(sandbox.state, port, token)
-    started = False
     try:
+        process = _start_server(sandbox.state, port, token)
         # `follow`: should this process be killed, the sandbox goes down by itself.
         started = sandbox.up(progress, follow=os.getpid())
         progress("waiting for JupyterLab")
         url = _wait_served(sandbox.state, process)
-    except BaseException:
-        LabSession(process, "", sandbox, started, []).close()
-        raise
-    return LabSession(process, f"{url}lab/tree/{_first_page()}?token={token}", sandbox, started, notes)
+        yield LabSession(process, f"{url}lab/tree/{_first_page()}?token={token}", sandbox, notes)
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)  # impatience would leave half of it running
+        if process is not None:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        if started:
+            sandbox.down()
 
 
 def _first_page() -> str:
@@ -132,6 +120,8 @@ def _start_server(state: State, port: int, token: str) -> subprocess.Popen[bytes
     command += [f"--ServerApp.port={port}", f"--ServerApp.root_dir={work_dir()}", "--log-level=WARN"]
     # Its own settings folder, so that the environment stays as installed; no installing from the browser.
     command += [f"--LabApp.app_settings_dir={settings}", "--LabApp.extension_manager=readonly"]
+    # It would look for other tools' language servers by running npm, which writes to the home folder.
+    command.append("--LanguageServerManager.autodetect=False")
     if os.geteuid() == 0:
         command.append("--allow-root")
     with (state.logs / "jupyterlab.log").open("ab") as log:

@@ -43,7 +43,7 @@ def _copied(work: Path) -> dict[str, str]:
     """Digest of each file as it was copied."""
     try:
         return dict(json.loads((work / ".copied.json").read_text()))
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError):
         return {}  # then every existing file counts as the reader's own
 
 
@@ -67,10 +67,10 @@ def _bring(source: Path, target: Path, name: str, copied: dict[str, str]) -> str
     for number in itertools.count(1):
         beside = target.with_name(f"{target.stem}.updated{number if number > 1 else ''}{target.suffix}")
         record = f"{name} {beside.name}"
-        if not beside.exists() or _digest(beside) == copied.get(record):  # else the reader works in that one
-            break
-    if copied.get(record) == new and beside.exists():
-        return ""
+        if copied.get(record) == new:
+            return ""  # brought before, whatever became of it
+        if not beside.exists() or _digest(beside) in (new, copied.get(record)):
+            break  # else the reader works in that one
     _copy(source, beside)
     copied[record] = new
     return f"{name} has an update; yours was kept, the new one is {beside.name}."

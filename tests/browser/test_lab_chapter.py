@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import nbformat
 import pytest
 from nbclient import NotebookClient
+
 from sandboxes import COMMAND, ROOT, wait_for
 
 CHAPTER = ROOT / "notebooks/02-your-first-dag.ipynb"
@@ -127,8 +128,26 @@ class Visit:
         self.idle()
 
     def idle(self) -> None:
-        """Cells that are run before the kernel is idle are lost."""
+        """Cells that are run before the kernel is idle, and the page knows it, are lost."""
+
+        def ready() -> bool:
+            kernels = [
+                session["kernel"]
+                for session in self.ask("GET", "api/sessions").json()
+                if session["path"].endswith(self.file.name)
+            ]
+            return any(kernel["execution_state"] == "idle" and kernel["connections"] for kernel in kernels)
+
+        wait_for("an idle kernel", ready)
         self.page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', timeout=60_000)
+
+    def ask(self, method: str, path: str, **options: Any) -> Any:
+        """Of the server itself, with its token."""
+        parts = urlsplit(self.lab.url)
+        headers = {"Authorization": f"token {parts.query.removeprefix('token=')}"}
+        return self.page.request.fetch(
+            f"{parts.scheme}://{parts.netloc}/{path}", method=method, headers=headers, **options
+        )
 
     def run_all(self) -> None:
         self.page.get_by_role("menuitem", name="Run", exact=True).click()
@@ -157,11 +176,9 @@ class Visit:
         wait_for("cleared outputs", lambda: (nb := self.save()) and not any(c.outputs for c in code(nb)))
 
     def theme(self, name: str) -> None:
-        parts = urlsplit(self.lab.url)
-        token = parts.query.removeprefix("token=")
-        answer = self.page.request.put(
-            f"{parts.scheme}://{parts.netloc}/lab/api/settings/@jupyterlab/apputils-extension:themes",
-            headers={"Authorization": f"token {token}"},
+        answer = self.ask(
+            "PUT",
+            "lab/api/settings/@jupyterlab/apputils-extension:themes",
             data=json.dumps({"raw": json.dumps({"theme": name})}),
         )
         assert answer.ok

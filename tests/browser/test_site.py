@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import pytest
+
 from booksite import Site
 
 SIZES = {"desktop": (1280, 900), "phone": (390, 844)}

@@ -14,7 +14,7 @@ NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 @dataclass(frozen=True)
 class Table:
-    """A heading and rows of text. A cell that is a state's name is drawn as a coloured label."""
+    """A heading and rows of text. In a column called "state", a state's name is drawn as a coloured label."""
 
     title: str
     columns: Sequence[str]
@@ -38,8 +38,8 @@ class Table:
         body = "".join(
             "<tr>"
             + "".join(
-                f"<td{kind}>{chip(text) if text in COLOURS else escape(text)}</td>"
-                for text, kind in zip(row, kinds, strict=True)
+                f"<td{kind}>{chip(text) if name == 'state' and text in COLOURS else escape(text)}</td>"
+                for name, text, kind in zip(self.columns, row, kinds, strict=True)
             )
             + "</tr>"
             for row in self.rows
