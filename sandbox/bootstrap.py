@@ -106,7 +106,9 @@ def run(command, what, hint):
                 NEEDED_MB,
             )
         elif re.search(
-            r"resolve|dns|Connection|connect|unreachable|timed out|No matching distribution", text, re.I
+            r"certificate|resolve|dns|Connection|connect|unreachable|timed out|No matching distribution",
+            text,
+            re.I,
         ):
             hint = (
                 "the network did not answer: check it, or the proxy and index settings of pip and uv, "
@@ -155,7 +157,8 @@ def main():
             "pip install uv",
             again,
         )
-    uv = [os.path.join(VENV, "bin", "uv"), "pip"]
+    # The system's certificates, as pip uses them: a network with an inspecting proxy has its own.
+    uv = [os.path.join(VENV, "bin", "uv"), "--system-certs", "pip"]
     with open(LOCK) as file:
         count = len(re.findall(r"^\S+==", file.read(), re.M))
     step("installing about %d packages, every one checked by its hash" % count)
