@@ -8,11 +8,11 @@ import pytest
 from rich.console import Console
 
 from windtunnel import exercises
-from windtunnel.bench import Bench
 from windtunnel.check import Criterion, Verdict, check
 from windtunnel.errors import WindtunnelError
 from windtunnel.evidence import Case, NotJudged, Submission
 from windtunnel.views.verdict import render
+from windtunnel.workbench import Workbench
 
 CRITERIA = dedent('''\
     from windtunnel.check import points
@@ -132,51 +132,51 @@ def test_a_bench_that_cannot_start_gives_no_verdict(course, monkeypatch):
         check("01", answer(course, GREET))
 
 
-# --- the bench
+# --- the workbench
 
 
 @pytest.fixture(scope="module")
-def bench():
-    with pytest.MonkeyPatch.context() as patch, Bench() as bench:
+def workbench():
+    with pytest.MonkeyPatch.context() as patch, Workbench() as workbench:
         patch.setenv("A_SECRET", "s3cret")
-        yield bench
+        yield workbench
 
 
-def lost(bench, folder, text):
+def lost(workbench, folder, text):
     """Why there is no evidence of an answer."""
     with pytest.raises(NotJudged) as reason:
-        Submission(answer(folder, text), bench).run("2026-03-02")
+        Submission(answer(folder, text), workbench).run("2026-03-02")
     return str(reason.value)
 
 
-def test_an_import_error_names_the_answers_own_line(bench, tmp_path):
-    message = lost(bench, tmp_path, "from airflow.sdk import DAG\n\nDAG('a', schedul='@daily')\n")
+def test_an_import_error_names_the_answers_own_line(workbench, tmp_path):
+    message = lost(workbench, tmp_path, "from airflow.sdk import DAG\n\nDAG('a', schedul='@daily')\n")
     assert message.startswith("Airflow cannot import your file: answer.py, line 3: TypeError")
     assert "schedul" in message
     assert "Traceback" not in message
 
 
-def test_a_file_without_a_dag_is_told_what_makes_one(bench, tmp_path):
+def test_a_file_without_a_dag_is_told_what_makes_one(workbench, tmp_path):
     assert "Airflow finds no DAG" in lost(
-        bench, tmp_path, "from airflow.sdk import dag\n\n@dag\ndef a(): ...\n"
+        workbench, tmp_path, "from airflow.sdk import dag\n\n@dag\ndef a(): ...\n"
     )
 
 
-def test_two_dags_where_one_was_asked_for_are_named(bench, tmp_path):
+def test_two_dags_where_one_was_asked_for_are_named(workbench, tmp_path):
     two = "from airflow.sdk import DAG\nwith DAG('a'): ...\nwith DAG('b'): ...\n"
-    assert "your file has 2: a, b" in lost(bench, tmp_path, two)
+    assert "your file has 2: a, b" in lost(workbench, tmp_path, two)
 
 
-def test_a_file_that_ends_python_is_told_so(bench, tmp_path):
-    message = lost(bench, tmp_path, "from airflow.sdk import DAG\nimport os\nos._exit(3)\n")
+def test_a_file_that_ends_python_is_told_so(workbench, tmp_path):
+    message = lost(workbench, tmp_path, "from airflow.sdk import DAG\nimport os\nos._exit(3)\n")
     assert message.startswith("The process ended (exit code 3) while importing your file")
 
 
-def test_the_bench_works_again_after_an_answer_ended_its_process(bench, tmp_path):
-    assert Submission(answer(tmp_path, GREET), bench).run("2026-03-02").state == "success"
+def test_the_workbench_works_again_after_an_answer_ended_its_process(workbench, tmp_path):
+    assert Submission(answer(tmp_path, GREET), workbench).run("2026-03-02").state == "success"
 
 
-def test_a_run_is_data(bench, tmp_path):
+def test_a_run_is_data(workbench, tmp_path):
     text = """\
         import os
         from pathlib import Path
@@ -197,7 +197,7 @@ def test_a_run_is_data(bench, tmp_path):
 
             fail(write())
         """
-    submission = Submission(answer(tmp_path, text), bench)
+    submission = Submission(answer(tmp_path, text), workbench)
     run = submission.run("2026-03-02")
     assert (run.state, run.tasks) == ("failed", {"write": "success", "fail": "failed"})
     assert run.files == {"deep/day.txt": "2026-03-02"}
@@ -212,7 +212,7 @@ def test_a_run_is_data(bench, tmp_path):
     assert submission.dag.before("fail") == {"write"}
 
 
-def test_an_answer_sees_nothing_of_the_readers_environment(bench, tmp_path):
+def test_an_answer_sees_nothing_of_the_readers_environment(workbench, tmp_path):
     text = """\
         import os
         from airflow.sdk import DAG, task
@@ -224,15 +224,15 @@ def test_an_answer_sees_nothing_of_the_readers_environment(bench, tmp_path):
 
             tell()
         """
-    [xcom] = Submission(answer(tmp_path, text), bench).run("2026-03-02").xcoms
+    [xcom] = Submission(answer(tmp_path, text), workbench).run("2026-03-02").xcoms
     assert "A_SECRET" in os.environ
     assert xcom.value["A_SECRET"] is None
-    assert "windtunnel-bench-" in xcom.value["HOME"]
-    assert "windtunnel-bench-" in xcom.value["AIRFLOW_HOME"]
+    assert "windtunnel-workbench-" in xcom.value["HOME"]
+    assert "windtunnel-workbench-" in xcom.value["AIRFLOW_HOME"]
 
 
 def test_an_answer_that_hangs_is_stopped_with_all_it_started_and_leaves_nothing(tmp_path, monkeypatch):
-    # Beside the answer, which is in tmp_path: what a bench leaves would be seen here.
+    # Beside the answer, which is in tmp_path: what a workbench leaves would be seen here.
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
@@ -245,8 +245,8 @@ def test_an_answer_that_hangs_is_stopped_with_all_it_started_and_leaves_nothing(
         Path("{tmp_path}/pid").write_text(str(child.pid))
         time.sleep(300)
         """
-    with Bench(time_limit=4) as bench:
-        submission = Submission(answer(tmp_path, text), bench)
+    with Workbench(time_limit=4) as workbench:
+        submission = Submission(answer(tmp_path, text), workbench)
         with pytest.raises(NotJudged, match=r"Stopped: importing your file took more than 4 s\."):
             submission.run("2026-03-02")
         assert list(scratch.iterdir())

@@ -6,7 +6,6 @@ import re
 
 import pytest
 
-from windtunnel.bench import Bench
 from windtunnel.check import check
 from windtunnel.errors import WindtunnelError
 from windtunnel.evidence import NotJudged, Submission
@@ -14,6 +13,7 @@ from windtunnel.exercises import exercises
 from windtunnel.misconceptions import Variant, variants
 from windtunnel.paths import repo_root
 from windtunnel.starter import derive
+from windtunnel.workbench import Workbench
 
 EXERCISES = exercises()
 WRONG = [(exercise, wrong) for exercise in EXERCISES for wrong in variants(exercise.wrong)]
@@ -29,20 +29,20 @@ each = pytest.mark.parametrize("exercise", EXERCISES, ids=name)
 
 
 @pytest.fixture(scope="module")
-def bench():
+def workbench():
     """One process for all variants: Airflow is imported once, and we trust our own misconceptions."""
-    with Bench() as bench:
-        yield bench
+    with Workbench() as workbench:
+        yield workbench
 
 
 @pytest.fixture
-def submit(bench, tmp_path):
+def submit(workbench, tmp_path):
     """Text in, a submission out."""
 
     def submit(text):
         answer = tmp_path / "answer.py"
         answer.write_text(text)
-        return Submission(answer, bench)
+        return Submission(answer, workbench)
 
     return submit
 
@@ -193,7 +193,7 @@ def test_no_folder_is_an_orphan():
 
 
 def test_an_answer_that_cannot_be_imported_stays_apart_from_the_next(submit):
-    # The bench is shared by all variants above: nothing of one may reach another.
+    # The workbench is shared by all variants above: nothing of one may reach another.
     with pytest.raises(NotJudged, match="cannot import"):
         submit("from airflow.sdk import DAG\n1 / 0\n").run("2026-03-02")
     assert submit(EXERCISES[0].solution.read_text()).dag.dag_id

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from windtunnel.bench import Bench
 from windtunnel.errors import WindtunnelError
 from windtunnel.evidence import NotJudged, Submission
+from windtunnel.workbench import Workbench
 
 _FINDINGS = pytest.StashKey[list[dict[str, Any]]]()
 _BROKEN = pytest.StashKey[tuple[str, str]]()
@@ -36,8 +36,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def submission(request: pytest.FixtureRequest) -> Iterator[Submission]:
     """The answer, to be asked for evidence."""
     answer = request.config.getoption("--answer")
-    with Bench() as bench:
-        yield Submission(answer, bench)
+    with Workbench() as workbench:
+        yield Submission(answer, workbench)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -48,7 +48,7 @@ def pytest_runtest_makereport(
     report = yield
     error = call.excinfo.value if call.excinfo else None
     if isinstance(error, WindtunnelError):
-        # The bench is broken: no verdict is better than a wrong one.
+        # The workbench is broken: no verdict is better than a wrong one.
         item.config.stash[_BROKEN] = (error.message, error.next_step)
         item.session.shouldstop = error.message
     elif isinstance(item, pytest.Function) and call.when == "call":

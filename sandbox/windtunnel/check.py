@@ -1,7 +1,7 @@
 """The check: a reader's answer in, a verdict out. Notebook, command line, CI and grading all call this.
 
 The criteria run under pytest in a process of their own, which never imports the answer; the answer runs
-in another (see ``windtunnel.bench``). So nothing an answer does can change how it is judged.
+in another (see ``windtunnel.workbench``). So nothing an answer does can change how it is judged.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What is known about an answer: its shape, and what its runs did.
 
 Criteria ask; they never import the answer. The evidence is data. Where it comes from is behind ``Source``:
-a process that runs the answer (``windtunnel.bench``) or, in a test, anything that answers its questions.
+a process that runs the answer (``windtunnel.workbench``) or, in a test, anything that answers its questions.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The far end of ``windtunnel.bench``: imports Airflow, then answers, and reports what they did.
+"""The far end of ``windtunnel.workbench``: imports Airflow, then answers, and reports what they did.
 
 A question is a line of JSON on standard input, a reply one on what was standard output. What the answer
 itself prints goes to the log. Run as a script, so that the package is not imported: nothing of it is needed here.

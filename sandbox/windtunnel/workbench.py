@@ -1,8 +1,8 @@
-"""The bench answers run on: a process with an Airflow of its own, fed with worlds served from here.
+"""The workbench answers run on: a process with an Airflow of its own, fed with worlds served from here.
 
-Private to each bench, and gone with it: AIRFLOW_HOME, database, DAG folder, home and temporary folder. An
+Private to each workbench, and gone with it: AIRFLOW_HOME, database, DAG folder, home and temporary folder. An
 answer shares with the criteria's process nothing but a pipe. Answers that do not trust each other each need a
-bench of their own.
+workbench of their own.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ TIME_LIMIT = 60.0  # seconds for importing the answer, and for each run of it
 START_LIMIT = 120.0  # seconds for Airflow itself: a cold disk is not the reader's fault
 
 
-class Bench:
+class Workbench:
     """Runs answers. A context manager; the process starts with the first question.
 
     ``time_limit`` is for importing an answer, and for each run of it, in seconds.
@@ -44,14 +44,14 @@ class Bench:
 
     def __init__(self, time_limit: float = TIME_LIMIT) -> None:
         self._time_limit = time_limit
-        self._folder = Path(tempfile.mkdtemp(prefix="windtunnel-bench-"))
+        self._folder = Path(tempfile.mkdtemp(prefix="windtunnel-workbench-"))
         self._dags = self._folder / "dags"
         self._process: subprocess.Popen[bytes] | None = None
         self._replies = b""
         self._worlds: dict[str, _World] = {}
         self._count = 0
 
-    def __enter__(self) -> Bench:
+    def __enter__(self) -> Workbench:
         return self
 
     def __exit__(
@@ -112,7 +112,9 @@ class Bench:
             raise self._died(doing) from None
         reply: dict[str, Any] = self._reply(self._time_limit, doing)
         if "broken" in reply:
-            raise WindtunnelError(f"The bench failed at {doing}: {reply['broken']}", "please report this.")
+            raise WindtunnelError(
+                f"The workbench failed at {doing}: {reply['broken']}", "please report this."
+            )
         return reply
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -125,7 +127,7 @@ class Bench:
         with (self._folder / "log").open("wb") as log:
             self._process = subprocess.Popen(
                 # -P: the script's own folder would come first on the path, and hide modules by its names.
-                [sys.executable, "-P", str(Path(__file__).with_name("_bench_child.py"))],
+                [sys.executable, "-P", str(Path(__file__).with_name("_workbench_child.py"))],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
