@@ -1,6 +1,7 @@
 """A real sandbox for each test file that asks for one, and a person without privileges."""
 
 import contextlib
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,10 @@ import pytest
 from sandboxes import PlainUser, open_to_pass, plain_user_or_reason, windtunnel
 from windtunnel.errors import WindtunnelError
 from windtunnel.sandbox import Sandbox, temporary
+
+# A shell that starts the tests in the background has them, and all they start, ignore Ctrl-C: not here.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="module")

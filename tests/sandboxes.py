@@ -6,6 +6,7 @@ import pwd
 import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from collections.abc import Callable
@@ -205,8 +206,10 @@ def alive(found: set[psutil.Process]) -> set[psutil.Process]:
 
 def open_to_pass(folder: Path) -> None:
     """Let others pass through pytest's folders: root's Postgres runs under another account."""
-    for parent in [folder, *folder.parents][:3]:
-        parent.chmod(parent.stat().st_mode | 0o011)
+    top = Path(tempfile.gettempdir()).resolve()
+    for parent in [folder, *folder.parents]:
+        if parent.is_relative_to(top) and parent != top:
+            parent.chmod(parent.stat().st_mode | 0o011)
 
 
 # --- somebody else ---------------------------------------------------------------------------------
