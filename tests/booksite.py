@@ -99,6 +99,7 @@ def specimen_book(folder: Path) -> Path:
     """A book of one page with the real book's configuration and assets."""
     (folder / "notebooks").mkdir(parents=True)
     shutil.copytree(ROOT / "book" / "_static", folder / "book" / "_static")
+    shutil.copytree(ROOT / "book" / "_ext", folder / "book" / "_ext")
     shutil.copy(ROOT / "_config.yml", folder)
     (folder / "_toc.yml").write_text("format: jb-book\nroot: notebooks/specimen\n")
     nbformat.write(specimen(), folder / "notebooks" / "specimen.ipynb")
