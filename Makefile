@@ -31,7 +31,7 @@ test: setup ## set up everything and run all tests, the executed chapters includ
 	@$(BIN)/pytest -n 2 --dist loadfile --nbval --nbval-current-env -p windtunnel.nbval_sandbox notebooks
 
 book: setup ## build the site from the committed outputs, into _build/html (no Airflow, no network)
-	@$(BIN)/jupyter-book build . -W -n --keep-going -q $(ARGS)
+	@$(BIN)/jupyter-book build . --all -W -n --keep-going -q $(ARGS)
 	@echo "The site is in _build/html. To look at it: $(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000"
 
 notebooks: setup ## execute chapters on fresh sandboxes: book/*.md -> notebooks/*.ipynb

@@ -1,4 +1,4 @@
-"""Three small changes to Airflow's private API that halve the time from a click to a green run.
+"""Four small changes to Airflow's private API that halve the time from a click to a green run.
 
 They are applied to the exact version they were written for and to no other; ``WINDTUNNEL_PATCHES=off``
 leaves Airflow as it is, and everything works without them, more slowly.
@@ -19,12 +19,13 @@ LOOK_EVERY = 0.1  # seconds between looks at the DAG folder
 
 
 def apply(version: str) -> bool:
-    """Apply all three if ``version`` is the one they are for. Returns whether they were."""
+    """Apply all four if ``version`` is the one they are for. Returns whether they were."""
     if version != VERSION or os.environ.get("WINDTUNNEL_PATCHES") == "off":
         return False
     reap_finished_tasks_at_once()
     sleep_less_while_busy()
     wake_on_changed_files()
+    serve_tasks_of_this_version_only()
     return True
 
 
@@ -96,6 +97,23 @@ def wake_on_changed_files() -> None:
             time.sleep(min(left, LOOK_EVERY))
 
     manager._service_processor_sockets = service
+
+
+def serve_tasks_of_this_version_only() -> None:
+    """The first call of a task makes the API server build its routes for every older release; build one set.
+
+    That takes seconds in which it answers nobody. Here, tasks and API server are always of one version.
+    """
+    from airflow.api_fastapi.execution_api import versions
+    from airflow.api_fastapi.execution_api.routes import execution_api_router
+    from airflow.sdk.api.datamodels._generated import API_VERSION
+    from cadwyn import HeadVersion, Version, VersionBundle
+    from cadwyn.route_generation import _DELETED_ROUTE_TAG
+
+    if versions.bundle.versions[0].value == API_VERSION:
+        versions.bundle = VersionBundle(HeadVersion(), Version(API_VERSION))
+        routes = execution_api_router.routes
+        routes[:] = [route for route in routes if _DELETED_ROUTE_TAG not in getattr(route, "tags", [])]
 
 
 def _file_dates(folders: Any) -> frozenset[tuple[str, int]]:

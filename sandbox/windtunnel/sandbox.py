@@ -126,9 +126,10 @@ class Sandbox:
                         self._wait_known(process)
                 self._wait_ready(progress, process)
                 return launched
-            except PortTakenError:
+            except PortTakenError as lost:
                 if not attempts_left:
                     raise
+                progress(f"{lost.message} Starting again on another")
             except BaseException:
                 if launched:
                     self.down()
