@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sandboxes import PlainUser, open_to_pass, plain_user_or_reason, windtunnel
+from sandboxes import PlainUser, open_folder, plain_user_or_reason, windtunnel
 from windtunnel.errors import WindtunnelError
 from windtunnel.sandbox import Sandbox, temporary
 
@@ -24,13 +24,12 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def own() -> Iterator[Path]:
     """A folder for a sandbox that the tests of one file run by the command; it is down at the end."""
-    folder = tmp_path_factory.mktemp("own sandbox ü")
-    open_to_pass(folder)
-    yield folder
-    with contextlib.suppress(WindtunnelError):  # some tests damage it
-        Sandbox(folder / "state").down()
+    with open_folder() as folder:
+        yield folder
+        with contextlib.suppress(WindtunnelError):  # some tests damage it
+            Sandbox(folder / "state").down()
 
 
 @pytest.fixture
@@ -42,9 +41,10 @@ def up(own: Path) -> Sandbox:
 
 
 @pytest.fixture(scope="session")
-def plain_user(tmp_path_factory: pytest.TempPathFactory) -> PlainUser:
+def plain_user() -> Iterator[PlainUser]:
     """Runs commands as somebody without privileges: ``nobody`` for root, oneself for everybody else."""
-    found = plain_user_or_reason(tmp_path_factory.mktemp("plain-user"))
-    if isinstance(found, str):
-        pytest.skip(found)
-    return found
+    with open_folder() as folder:
+        found = plain_user_or_reason(folder)
+        if isinstance(found, str):
+            pytest.skip(found)
+        yield found

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -204,12 +204,18 @@ def alive(found: set[psutil.Process]) -> set[psutil.Process]:
     return {process for process in found if runs(process)}
 
 
-def open_to_pass(folder: Path) -> None:
-    """Let others pass through pytest's folders: root's Postgres runs under another account."""
-    top = Path(tempfile.gettempdir()).resolve()
-    for parent in [folder, *folder.parents]:
-        if parent.is_relative_to(top) and parent != top:
-            parent.chmod(parent.stat().st_mode | 0o011)
+@contextlib.contextmanager
+def open_folder() -> Iterator[Path]:
+    """A temporary folder that others may pass through, for root's Postgres runs under another account.
+
+    Not one of pytest's: each of its runs closes them all to others when it begins.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="windtunnel tests ü "))
+    folder.chmod(0o711)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 # --- somebody else ---------------------------------------------------------------------------------
@@ -248,10 +254,11 @@ set -e
 scratch=$1; shift
 mount -t tmpfs windtunnel "$scratch"
 while [ "$1" != -- ]; do
-    mkdir "$scratch/up" "$scratch/work"
-    mount -t overlay windtunnel -o "lowerdir=$1,upperdir=$scratch/up,workdir=$scratch/work" "$1"
+    layer=$(mktemp -d "$scratch/XXXXXX")
+    mkdir "$layer/up" "$layer/work"
+    mount -t overlay windtunnel -o "lowerdir=$1,upperdir=$layer/up,workdir=$layer/work" "$1"
     chmod a+rx "$1"
-    scratch=$scratch/up; shift
+    shift
 done
 shift
 exec setpriv --reuid="$NOBODY_UID" --regid="$NOBODY_GID" --clear-groups "$@"
@@ -263,18 +270,17 @@ def plain_user_or_reason(folder: Path) -> PlainUser | str:
     if os.geteuid() != 0:
         return PlainUser(folder, [])
     nobody = pwd.getpwnam("nobody")
-    open_to_pass(folder)
-    os.chown(folder, nobody.pw_uid, nobody.pw_gid)
-    folder.chmod(0o700)
+    home, scratch = folder / "plain user", folder / "scratch"
+    home.mkdir(mode=0o700)
+    os.chown(home, nobody.pw_uid, nobody.pw_gid)
+    scratch.mkdir()
     if not shutil.which("setpriv") or not shutil.which("unshare"):
         return "root cannot become a plain user here: setpriv or unshare is missing"
-    scratch = folder.with_name(f"{folder.name}-scratch")
-    scratch.mkdir()
     places = {Path(sys.base_prefix).resolve(), Path(sys.prefix).resolve(), ROOT}
     closed = {parent for place in places for parent in place.parents if not parent.stat().st_mode & 0o001}
     variables = [f"NOBODY_UID={nobody.pw_uid}", f"NOBODY_GID={nobody.pw_gid}"]
     prefix = ["env", *variables, "unshare", "--mount", "sh", "-c", _OPEN_UP, "sh", str(scratch)]
-    user = PlainUser(folder, [*prefix, *map(str, sorted(closed)), "--"])
+    user = PlainUser(home, [*prefix, *map(str, sorted(closed)), "--"])
     tried = user.run([sys.executable, "-c", "import windtunnel"], PATH=os.environ["PATH"])
     if tried.returncode:
         return f"a plain user cannot run {sys.executable} here: {tried.stderr.strip()}"

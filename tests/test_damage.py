@@ -8,7 +8,7 @@ import subprocess
 import psutil
 import pytest
 
-from sandboxes import alive, belonging, open_to_pass, refusal, wait_for, windtunnel
+from sandboxes import alive, belonging, open_folder, refusal, wait_for, windtunnel
 from windtunnel.sandbox import Sandbox
 
 
@@ -50,27 +50,30 @@ def test_a_state_folder_of_an_older_version_is_kept_aside_and_a_fresh_one_works(
     shutil.rmtree(aside)
 
 
-def test_a_disk_that_fills_up_does_not_keep_the_sandbox_from_going_down(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("filling")
-    open_to_pass(folder)
-    state = folder / "state"
-    state.mkdir()
-    options = ["-o", "size=600m,mode=711", "windtunnel-test", str(state)]
-    mounted = subprocess.run(["mount", "-t", "tmpfs", *options], capture_output=True, text=True)
-    if mounted.returncode:
-        pytest.skip(f"no disk can be mounted here: {mounted.stderr.strip()}")
-    try:
-        assert windtunnel(folder, "up").returncode == 0
-        started = Sandbox(state)
-        left = belonging(started)
-        with (state / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
-            while True:
-                filler.write(b"x" * 2**20)
-        psutil.Process(started.status().components["world"]["pid"]).kill()  # a reason to write status.json
-        world = {p for p in left if "world.service" in p.cmdline()}
-        wait_for("the end of the world", lambda: not alive(world))
-        assert windtunnel(folder, "down").returncode == 0
-        assert alive(left) == set()
-    finally:
+@pytest.fixture
+def small_disk():
+    """A folder whose state folder is a disk of 600 MB."""
+    with open_folder() as folder:
+        state = folder / "state"
+        state.mkdir()
+        options = ["-o", "size=600m,mode=711", "windtunnel-test", str(state)]
+        mounted = subprocess.run(["mount", "-t", "tmpfs", *options], capture_output=True, text=True)
+        if mounted.returncode:
+            pytest.skip(f"no disk can be mounted here: {mounted.stderr.strip()}")
+        yield folder
         windtunnel(folder, "down")
         subprocess.run(["umount", str(state)], check=True)
+
+
+def test_a_disk_that_fills_up_does_not_keep_the_sandbox_from_going_down(small_disk):
+    assert windtunnel(small_disk, "up").returncode == 0
+    started = Sandbox(small_disk / "state")
+    left = belonging(started)
+    with (started.state.path / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+        while True:
+            filler.write(b"x" * 2**20)
+    world = {process for process in left if "world.service" in process.cmdline()}
+    psutil.Process(started.status().components["world"]["pid"]).kill()  # a reason to write status.json
+    wait_for("the end of the world", lambda: not alive(world))
+    assert windtunnel(small_disk, "down").returncode == 0
+    assert alive(left) == set()

@@ -12,7 +12,7 @@ from sandboxes import (
     belonging,
     environment,
     night,
-    open_to_pass,
+    open_folder,
     run_state,
     run_to_end,
     steps,
@@ -64,14 +64,19 @@ def read_until(process, phase):
     raise AssertionError(f"it ended without saying {phase!r}")
 
 
+@pytest.fixture
+def elsewhere():
+    """A folder for a sandbox that was never started."""
+    with open_folder() as folder:
+        yield folder
+
+
 @pytest.mark.parametrize(
     "moment", ["", "making the database", "loading Airflow", "making Airflow's tables", "starting Airflow's"]
 )
-def test_ctrl_c_during_up_leaves_nothing_running_and_no_secret_lying_about(tmp_path_factory, moment):
-    folder = tmp_path_factory.mktemp("interrupted")
-    open_to_pass(folder)
-    start = subprocess.Popen([COMMAND, "up"], env=environment(folder), stderr=subprocess.PIPE, text=True)
-    state = Sandbox(folder / "state").state
+def test_ctrl_c_during_up_leaves_nothing_running_and_no_secret_lying_about(elsewhere, moment):
+    start = subprocess.Popen([COMMAND, "up"], env=environment(elsewhere), stderr=subprocess.PIPE, text=True)
+    state = Sandbox(elsewhere / "state").state
     if moment:
         read_until(start, moment)
     else:
@@ -86,9 +91,9 @@ def test_ctrl_c_during_up_leaves_nothing_running_and_no_secret_lying_about(tmp_p
     assert not (state.path / "postgres.unfinished").exists()
     assert not (state.path / "postgres/postmaster.pid").exists()
     if moment == "making Airflow's tables":  # the most is half done here
-        assert windtunnel(folder, "up").returncode == 0
-        assert Sandbox(folder / "state").is_up()
-        assert windtunnel(folder, "down").returncode == 0
+        assert windtunnel(elsewhere, "up").returncode == 0
+        assert Sandbox(elsewhere / "state").is_up()
+        assert windtunnel(elsewhere, "down").returncode == 0
 
 
 def test_a_port_lost_while_starting_is_exchanged_for_another(own):

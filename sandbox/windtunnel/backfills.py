@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import datetime, timedelta
 from typing import Any, Literal, get_args
 
@@ -132,4 +133,5 @@ def _close_ended(airflow: Airflow, dag_id: str) -> None:
     """Close backfills whose runs have all ended, as Airflow itself does every 30 s: the next one need not wait."""
     for record in airflow.open_backfills(dag_id):
         if all_ended(Backfill(airflow, dag_id, record.from_date, record.to_date).states()):
-            airflow.close_backfill(record.id)
+            with contextlib.suppress(ConflictError):  # Airflow was quicker
+                airflow.close_backfill(record.id)

@@ -239,7 +239,7 @@ class Launcher:
         # LocalExecutor's workers outlive a killed scheduler. One in the middle of a task finishes it, and
         # reports to the API server by itself; an idle one would wait for ever on a queue nobody fills.
         # They share the scheduler's process group, which tasks leave.
-        for process in processes.marked(self.id):
+        for process in processes.marked(self.id, os.getsid(0)):
             with contextlib.suppress(ProcessLookupError):
                 if os.getpgid(process.pid) == scheduler:
                     self.orphans.append(process)
@@ -286,7 +286,7 @@ class Launcher:
         for child in self.children.values():
             # SIGINT is Postgres' "fast" shutdown: open transactions are rolled back, then a clean end.
             child.stop(signal.SIGINT if child.name == "postgres" else signal.SIGTERM, STOP_GRACE)
-        processes.sweep(self.id)
+        processes.sweep(self.id, self.state.status())
         self.postgres.discard_unfinished()
 
     def _reset(self) -> None:

@@ -34,20 +34,35 @@ def is_alive(pid: int, created: float) -> bool:
         return False
 
 
-def marked(sandbox_id: str) -> list[psutil.Process]:
-    """Every process that was started with this sandbox's mark in its environment.
+def marked(sandbox_id: str, session: int = 0) -> list[psutil.Process]:
+    """Every process of a sandbox: those started with its mark in their environment, and their descendants.
 
     The mark is in the environment a program was started with, and forks keep it: this finds task processes
-    whose parents were killed, and nothing that belongs to anybody else.
+    whose parents were killed, and nothing that belongs to anybody else. Airflow hides the environment of what
+    runs tasks (``PR_SET_DUMPABLE``) from everybody but root; such a process counts when it is in ``session``,
+    the launcher's process id, which the system gives to no other session while one of its processes lives.
     """
-    found = []
+    found: dict[int, psutil.Process] = {}
     for process in psutil.process_iter():
         try:
-            if process.pid != os.getpid() and process.environ().get(MARK) == sandbox_id:
-                found.append(process)
+            belongs = process.environ().get(MARK) == sandbox_id
+        except psutil.AccessDenied:
+            belongs = session > 0 and _session(process.pid) == session
         except (psutil.Error, OSError):
             continue
-    return found
+        if belongs:
+            found[process.pid] = process
+            with contextlib.suppress(psutil.Error):
+                found.update({child.pid: child for child in process.children(recursive=True)})
+    found.pop(os.getpid(), None)
+    return list(found.values())
+
+
+def _session(pid: int) -> int:
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return 0
 
 
 def end(processes: Iterable[psutil.Process], grace: float) -> list[int]:
@@ -70,10 +85,14 @@ def _signal(process: psutil.Process, number: int) -> None:
 def sweep(sandbox_id: str, status: Mapping[str, Any] | None = None) -> list[int]:
     """End what a sandbox left behind, and only that. Returns the ids of the ended processes.
 
-    What belongs to it: processes with its mark, and those its launcher recorded in ``status.json``.
+    What belongs to it: `marked` processes, and those its launcher recorded in ``status.json``.
     """
-    left = {process.pid: process for process in marked(sandbox_id)}
-    for component in (status or {}).get("components", {}).values():
+    status = status or {}
+    launcher = status.get("pid", 0)
+    # Should the launcher's id be another program's by now, a session of that name would be theirs.
+    mine = not psutil.pid_exists(launcher) or is_alive(launcher, status.get("created", 0.0))
+    left = {process.pid: process for process in marked(sandbox_id, launcher if mine else 0)}
+    for component in status.get("components", {}).values():
         with contextlib.suppress(psutil.Error):
             if component["pid"] and is_alive(component["pid"], component["created"]):
                 left[component["pid"]] = psutil.Process(component["pid"])

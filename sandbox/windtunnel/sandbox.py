@@ -122,7 +122,9 @@ class Sandbox:
                         if self.state.is_made() and (left := self._sweep()):
                             progress(f"ended {len(left)} processes of a start that was killed")
                         launched = True
-                        process = self._launch(follow, anywhere)
+                        # Who lost the usual port once is in a crowd: any other will do then.
+                        lost_one = attempts_left < START_ATTEMPTS - 1
+                        process = self._launch(follow, anywhere or lost_one)
                         self._wait_known(process)
                 self._wait_ready(progress, process)
                 return launched
