@@ -43,6 +43,7 @@ class Launcher:
         self.follow = (follow, processes.started(follow)) if follow else None
         self.wanted: str | None = None  # "down" or "reset", set by a signal
         self.generation = 0
+        self.phases: list[str] = []
         self.children: dict[str, Child] = {}
         self.orphans: list[psutil.Process] = []  # workers of a killed scheduler, still running a task
         self.trimmed = time.monotonic()
@@ -99,11 +100,14 @@ class Launcher:
         # A full disk must not keep the launcher from its work, least of all from taking everything down.
         with contextlib.suppress(OSError):
             print(f"{time.strftime('%H:%M:%S')} {phase}", flush=True)
+            if self.phases[-1:] != [phase]:
+                self.phases.append(phase)
             self.state.write_status(
                 {
                     "pid": os.getpid(),
                     "created": processes.started(os.getpid()),
                     "phase": phase,
+                    "phases": self.phases[-20:],  # who looks now and then misses none
                     "generation": self.generation,
                     "error": error,
                     "components": {

@@ -201,13 +201,15 @@ class Sandbox:
 
     def _wait_ready(self, progress: Progress, process: subprocess.Popen[bytes] | None) -> None:
         deadline = time.monotonic() + START_TIMEOUT
-        told = ""
+        told: list[str] = []
         while True:
             status = self.state.status()
             phase = status.get("phase", "starting")
-            if phase != told:
-                progress(phase)
-                told = phase
+            # Of a start that is ours, every step: some are shorter than the pause below.
+            for step in status.get("phases", [phase]) if process else [phase]:
+                if step not in told:
+                    progress(step)
+                    told.append(step)
             if phase == "running" and self._answers():
                 return
             ended = process.poll() is not None if process else not self.state.is_running()
