@@ -1,20 +1,23 @@
 """The changes to Airflow's private API: on its exact version, and only when wanted."""
 
+import json
 import subprocess
 import sys
 
 import pytest
+from airflow.sdk.api.datamodels._generated import API_VERSION
 
 from sandboxes import environment
 from windtunnel import patches
 
 PRINT = """
+import json
 from windtunnel import patches
-print(patches.apply(patches.VERSION))
+applied = patches.apply(patches.VERSION)
 from airflow.api_fastapi.execution_api.versions import bundle
-print(len(bundle.versions), bundle.versions[0].value)
 from airflow.sdk.execution_time.supervisor import WatchedSubprocess
-print(hasattr(WatchedSubprocess._service_subprocess, "__wrapped__"))
+wrapped = hasattr(WatchedSubprocess._service_subprocess, "__wrapped__")
+print(json.dumps([applied, wrapped, [version.value for version in bundle.versions]]))
 """
 
 
@@ -28,10 +31,6 @@ def test_they_are_applied_unless_switched_off_and_tasks_keep_their_api_version(t
     values = environment(tmp_path, AIRFLOW_HOME=str(tmp_path), WINDTUNNEL_PATCHES=wanted)
     done = subprocess.run([sys.executable, "-c", PRINT], env=values, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    first, versions, wrapped = done.stdout.strip().splitlines()[-3:]
-    assert (first, wrapped) == (str(applied), str(applied))
-    count, newest = versions.split()
-    assert (int(count) == 1) is applied
-    from airflow.sdk.api.datamodels._generated import API_VERSION
-
-    assert newest == API_VERSION
+    was_applied, wrapped, versions = json.loads(done.stdout.splitlines()[-1])
+    assert (was_applied, wrapped, len(versions) == 1) == (applied, applied, applied)
+    assert versions[0] == API_VERSION
