@@ -75,7 +75,7 @@ def lab(monkeypatch: pytest.MonkeyPatch) -> tuple[list[Any], Handle]:
         return handle
 
     monkeypatch.setenv("JPY_PARENT_PID", "1")
-    monkeypatch.setenv("JPY_SESSION_NAME", "/work/notebooks/02-x.ipynb")
+    monkeypatch.setenv("JPY_SESSION_NAME", "notebooks/02-x.ipynb")
     monkeypatch.setitem(__import__("sys").modules, "ipykernel", __import__("ipykernel"))
     monkeypatch.setattr("IPython.display.display", display)
     assert live.in_lab()
