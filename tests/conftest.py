@@ -1,7 +1,9 @@
 """A real sandbox for each test file that asks for one, and a person without privileges."""
 
 import contextlib
+import os
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +12,11 @@ import pytest
 from sandboxes import PlainUser, open_folder, plain_user_or_reason, windtunnel
 from windtunnel.errors import WindtunnelError
 from windtunnel.sandbox import Sandbox, temporary
+
+# What Airflow, IPython, matplotlib and the browser keep in the home of whoever runs the tests goes here instead.
+_home = tempfile.TemporaryDirectory(prefix="windtunnel-home-")
+for _name in ("AIRFLOW_HOME", "IPYTHONDIR", "MPLCONFIGDIR", "XDG_CONFIG_HOME"):
+    os.environ[_name] = str(Path(_home.name) / _name.lower())
 
 # A shell that starts the tests in the background has them, and all they start, ignore Ctrl-C: not here.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

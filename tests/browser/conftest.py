@@ -35,7 +35,9 @@ def browser():
     if chromium is None:
         pytest.skip("browser tests need Chromium: none on PATH, and CHROME names none")
     with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        # Its desktop library keeps a cache in the reader's home otherwise.
+        own = {**os.environ, "XDG_CACHE_HOME": os.environ["XDG_CONFIG_HOME"]}
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS, env=own)
         yield browser
         browser.close()
 
