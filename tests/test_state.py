@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from sandboxes import COMMAND, refusal, wait_for, windtunnel
-from windtunnel import locks, state
+from windtunnel import locks, state, workbench
 from windtunnel.errors import WindtunnelError
 from windtunnel.sandbox import Sandbox
 from windtunnel.state import Ports, State
@@ -146,6 +146,14 @@ def test_the_leftovers_of_a_start_that_was_cut_short_are_not_somebody_elses(fold
     (path / ".sandbox.json.abcdef").write_text("{")
     Sandbox(path).prepare()
     assert State(path).config()["id"]
+
+
+def test_a_check_before_the_first_sandbox_leaves_a_folder_that_is_ours(folder, monkeypatch):
+    monkeypatch.setenv("WINDTUNNEL_STATE", str(folder / "state"))
+    kept = workbench.template()  # what the first check makes
+    Sandbox(folder / "state").prepare()
+    assert State(folder / "state").config()["id"]
+    assert kept.exists()
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "null", '{"ports": {}}', '{"id": 7}'])

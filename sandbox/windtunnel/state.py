@@ -121,6 +121,7 @@ class State:
     def check_ours(self) -> None:
         """Raise WindtunnelError unless the folder is empty or a sandbox's: others' are left alone."""
         found = {entry.name for entry in self.path.iterdir()} if self.path.exists() else set()
+        found.discard("cache")  # a check has been here before the first sandbox
         if found and not found & {"sandbox.json", "secrets.json", locks.TURN}:
             raise WindtunnelError(
                 f"{self.path} is not empty and not a sandbox's state folder "
