@@ -17,7 +17,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from sandboxes import COMMAND, ROOT, wait_for
+from sandboxes import COMMAND, ROOT, open_folder, wait_for
 
 CHAPTER = ROOT / "notebooks/02-your-first-dag.ipynb"
 SMALL = """
@@ -90,11 +90,14 @@ class Lab:
 
 
 @pytest.fixture(scope="module")
-def lab(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def lab(browser: Any) -> Iterator[Lab]:
     """`windtunnel lab` as a person starts it, in folders of its own. (`browser` first: it may skip.)"""
-    folder = tmp_path_factory.mktemp("lab")
-    for each in (folder, *folder.parents[:2]):
-        each.chmod(each.stat().st_mode | 0o011)  # root's Postgres runs under another account
+    with open_folder() as folder:
+        yield from serving(folder)
+
+
+def serving(folder: Path) -> Iterator[Lab]:
+    """The server in ``folder``, while the generator is open."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("WINDTUNNEL_")}
     environment |= {"WINDTUNNEL_STATE": str(folder / "state"), "WINDTUNNEL_WORK": str(folder / "work")}
     printed = folder / "printed.txt"
