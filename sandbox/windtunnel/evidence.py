@@ -33,6 +33,8 @@ class Case:
     date: str
     data: Dataset | None = None
     manual: bool = False
+    conf: Mapping[str, Any] | None = None  # what the run is triggered with
+    faults: tuple[Mapping[str, Any], ...] = ()  # what is broken outside, see ``world.faults.Fault``
 
 
 class Source(Protocol):
@@ -43,6 +45,9 @@ class Source(Protocol):
 
     def run(self, answer: Path, dag_id: str, cases: Sequence[Case]) -> list[dict[str, Any]]:
         """Run the cases one after the other on one data folder, empty at first; see ``Run`` for results."""
+
+    def call(self, answer: Path, function: str, arguments: Sequence[Any]) -> Any:
+        """What the function returns, as JSON."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,17 @@ class XCom:
 
 
 @dataclass(frozen=True)
+class Request:
+    """One request that the outside world received during a run, in the order they came."""
+
+    method: str
+    path: str  # without the leading slash
+    query: dict[str, str]
+    body: Any  # the JSON that was sent; None without
+    status: int  # what was answered
+
+
+@dataclass(frozen=True)
 class Run:
     """What one run did."""
 
@@ -91,7 +107,13 @@ class Run:
     errors: dict[str, str] = field(
         default_factory=dict
     )  # failed task id -> exception, with the answer's line
-    logs: dict[str, list[str]] = field(default_factory=dict)  # failed task id -> last lines of its log
+    logs: dict[str, list[str]] = field(default_factory=dict)  # task id -> last lines of its log
+    tries: dict[str, int] = field(default_factory=dict)  # task id -> how often it was started
+    order: list[str] = field(default_factory=list)  # task ids, in the order in which they were started
+    received: list[Request] = field(default_factory=list)  # what the outside world was asked and told
+    tables: dict[str, dict[str, list[dict[str, Any]]]] = field(
+        default_factory=dict
+    )  # SQLite file under $WINDTUNNEL_DATA -> table -> rows
 
     def succeeded(self) -> Run:
         """This run. NotJudged, with the cause, when it failed or was empty."""
@@ -125,6 +147,19 @@ class Run:
             raise NotJudged(f"{path} has no column {', '.join(missing)}; its columns are {has}.")
         return list(reader)
 
+    def table(self, path: str, table: str) -> list[dict[str, Any]]:
+        """The rows of ``table`` in the SQLite file at ``path`` under ``$WINDTUNNEL_DATA``.
+
+        NotJudged, listing what there is, when the file or the table is missing.
+        """
+        if path not in self.tables:
+            self.text(path)
+            raise NotJudged(f"{path} is no SQLite database.")
+        if table not in self.tables[path]:
+            has = ", ".join(self.tables[path]) or "none"
+            raise NotJudged(f"{path} has no table {table}; its tables are {has}.")
+        return self.tables[path][table]
+
     def json(self, path: str) -> Any:
         """The JSON file at ``path``. NotJudged when it is not JSON, which has no NaN."""
 
@@ -154,6 +189,10 @@ class Submission:
             self._parsed = self._ask(self._parse)
         return self._parsed
 
+    def call(self, function: str, *arguments: Any) -> Any:
+        """What the answer's ``function`` returns for ``arguments`` (both JSON). NotJudged when it raises."""
+        return self._ask(lambda: self._source.call(self.answer, function, arguments))
+
     @property
     def dag(self) -> Dag:
         """The file's only DAG."""
@@ -169,7 +208,7 @@ class Submission:
 
     def runs(self, *cases: Case) -> list[Run]:
         """What several runs do, one after the other, over the same data folder."""
-        question = json.dumps([vars(case) for case in cases])
+        question = json.dumps([vars(case) for case in cases], sort_keys=True)
         if question not in self._runs:
             dag_id = self.dag.dag_id
             found = self._ask(lambda: self._source.run(self.answer, dag_id, cases))
@@ -215,4 +254,8 @@ def _dag(dag_id: str, shape: dict[str, Any]) -> Dag:
 
 
 def _run(case: Case, found: dict[str, Any]) -> Run:
-    return Run(date=case.date, **(found | {"xcoms": [XCom(**xcom) for xcom in found["xcoms"]]}))
+    parts = {
+        "xcoms": [XCom(**xcom) for xcom in found["xcoms"]],
+        "received": [Request(**request) for request in found.get("received", ())],
+    }
+    return Run(date=case.date, **(found | parts))
