@@ -6,18 +6,15 @@ import re
 
 import pytest
 
-from windtunnel.check import check
 from windtunnel.errors import WindtunnelError
-from windtunnel.evidence import NotJudged, Submission
 from windtunnel.exercises import exercises
-from windtunnel.misconceptions import Variant, variants
+from windtunnel.misconceptions import Misconception, misconceptions
 from windtunnel.paths import repo_root
+from windtunnel.proof import claims
 from windtunnel.starter import derive
-from windtunnel.workbench import Workbench
 
 EXERCISES = exercises()
-WRONG = [(exercise, wrong) for exercise in EXERCISES for wrong in variants(exercise.wrong)]
-RIGHT = [(exercise, right) for exercise in EXERCISES for right in variants(exercise.right)]
+CLAIMS = [claim for exercise in EXERCISES for claim in claims(exercise)]
 
 
 def name(value):
@@ -26,25 +23,6 @@ def name(value):
 
 
 each = pytest.mark.parametrize("exercise", EXERCISES, ids=name)
-
-
-@pytest.fixture(scope="module")
-def workbench():
-    """One process for all variants: Airflow is imported once, and we trust our own misconceptions."""
-    with Workbench() as workbench:
-        yield workbench
-
-
-@pytest.fixture
-def submit(workbench, tmp_path):
-    """Text in, a submission out."""
-
-    def submit(text):
-        answer = tmp_path / "answer.py"
-        answer.write_text(text)
-        return Submission(answer, workbench)
-
-    return submit
 
 
 def criteria(exercise):
@@ -64,48 +42,34 @@ def test_the_starter_is_derived_from_the_solution(exercise):
     assert exercise.starter.read_text() == derive(exercise.solution.read_text())
 
 
-@each
-def test_the_solution_gets_full_points(exercise):
-    verdict = check(exercise.slug, exercise.solution)
-    assert [(c.name, c.message) for c in verdict.criteria if not c.passed] == []
-    assert verdict.exit_code == 0
+@pytest.mark.parametrize(
+    "claim", CLAIMS, ids=lambda claim: f"{claim.exercise.slug}-{claim.kind}-{claim.name}"
+)
+def test_the_check_judges_as_it_must(claim):
+    assert claim.judged() == ""
 
 
 @each
-def test_the_starter_imports_and_fails_by_naming_a_todo(exercise):
-    verdict = check(exercise.slug, exercise.starter)
-    messages = " ".join(c.message for c in verdict.criteria)
-    assert verdict.exit_code == 1
-    assert verdict.earned <= verdict.total / 4
-    assert "cannot import" not in messages
-    assert "TODO: " in messages
+def test_a_starter_says_what_is_to_do_or_runs_with_its_bugs(exercise):
+    text, solution = exercise.starter.read_text(), exercise.solution.read_text()
+    assert "TODO: " in text or "# STARTER" in solution
 
 
-@pytest.mark.parametrize(("exercise", "wrong"), WRONG, ids=name)
-def test_a_misconception_is_refused_by_its_criterion_in_words_that_name_it(exercise, wrong, submit):
-    submission = submit(wrong.of(exercise.solution.read_text()))
-    with pytest.raises(AssertionError) as refusal:
-        criteria(exercise)[wrong.criterion](submission)
-    missing = [words for words in wrong.words if words not in str(refusal.value)]
-    assert not missing, f"not in the message: {missing}\nthe message: {refusal.value}"
-
-
-@pytest.mark.parametrize(("exercise", "right"), RIGHT, ids=name)
-def test_another_right_answer_gets_full_points(exercise, right, submit):
-    submission = submit(right.of(exercise.solution.read_text()))
-    for criterion in criteria(exercise).values():
-        criterion(submission)
+@each
+def test_two_right_answers_in_other_styles_are_known(exercise):
+    assert len(exercise.right) >= 2
+    assert len({path.read_text() for path in [*exercise.right, exercise.solution]}) == len(exercise.right) + 1
 
 
 @each
 def test_at_least_eight_misconceptions_are_known(exercise):
-    assert len(variants(exercise.wrong)) >= 8
+    assert len(misconceptions(exercise.wrong)) >= 8
 
 
 @each
 def test_every_criterion_refuses_some_misconception(exercise):
     # A criterion that nothing fails is either idle or has no known mistake: write one.
-    assert {wrong.criterion for wrong in variants(exercise.wrong)} == set(criteria(exercise))
+    assert {wrong.criterion for wrong in misconceptions(exercise.wrong)} == set(criteria(exercise))
 
 
 @each
@@ -148,19 +112,11 @@ def test_an_exercise_is_these_files_and_no_others(exercise):
         return {path.name for path in folder.iterdir() if path.name != "__pycache__"}
 
     assert files(exercise.folder) == {"exercise.md", "starter.py", exercise.criteria.name}
-    assert (
-        {"solution.py", "wrong.toml"}
-        <= files(exercise.solution.parent)
-        <= {
-            "solution.py",
-            "wrong.toml",
-            "right.toml",
-        }
-    )
+    assert files(exercise.solution.parent) == {"solution.py", "wrong.toml", "right"}
 
 
 def test_an_edit_must_fit_the_solution_exactly_once():
-    edit = Variant("drifted", find="x = 1", replace="x = 2")
+    edit = Misconception("drifted", "x = 1", "x = 2", "test_it", ("x",))
     assert edit.of("x = 1\n") == "x = 2\n"
     for solution in ("y = 1\n", "x = 1\nx = 1\n"):
         with pytest.raises(WindtunnelError, match=r"'drifted': its `find` is [02] times"):
@@ -181,7 +137,7 @@ def test_an_incomplete_misconception_is_refused_by_file_and_name(tmp_path, entry
     with pytest.raises(
         WindtunnelError, match=r"wrong\.toml: 'a' must have criterion, find, name, replace, words"
     ):
-        variants(file)
+        misconceptions(file)
 
 
 def test_no_folder_is_an_orphan():
@@ -190,10 +146,3 @@ def test_no_folder_is_an_orphan():
         assert {path.name for path in (repo_root() / parent).iterdir()} == slugs
     for slug in slugs:
         assert re.fullmatch(r"\d\d-[a-z0-9-]+", slug)
-
-
-def test_an_answer_that_cannot_be_imported_stays_apart_from_the_next(submit):
-    # The workbench is shared by all variants above: nothing of one may reach another.
-    with pytest.raises(NotJudged, match="cannot import"):
-        submit("from airflow.sdk import DAG\n1 / 0\n").run("2026-03-02")
-    assert submit(EXERCISES[0].solution.read_text()).dag.dag_id

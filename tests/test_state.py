@@ -12,7 +12,8 @@ import psutil
 import pytest
 
 from sandboxes import COMMAND, refusal, wait_for, windtunnel
-from windtunnel import locks, state, workbench
+from windtunnel import locks, state
+from windtunnel.engine.template import template
 from windtunnel.errors import WindtunnelError
 from windtunnel.sandbox import Sandbox
 from windtunnel.state import Ports, State
@@ -150,7 +151,7 @@ def test_the_leftovers_of_a_start_that_was_cut_short_are_not_somebody_elses(fold
 
 def test_a_check_before_the_first_sandbox_leaves_a_folder_that_is_ours(folder, monkeypatch):
     monkeypatch.setenv("WINDTUNNEL_STATE", str(folder / "state"))
-    kept = workbench.template()  # what the first check makes
+    kept = template()  # what the first check makes
     Sandbox(folder / "state").prepare()
     assert State(folder / "state").config()["id"]
     assert kept.exists()

@@ -1,27 +1,26 @@
 """The check: a reader's answer in, a verdict out. Notebook, command line, CI and grading all call this.
 
 The criteria run under pytest in a process of their own, which never imports the answer; the answer runs
-in another (see ``windtunnel.workbench``). So nothing an answer does can change how it is judged.
+in others (see ``windtunnel.engine``). So nothing an answer does can change how it is judged.
 """
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import tempfile
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from windtunnel.airflow_env import clean_environment
+from windtunnel.engine.client import judged
+from windtunnel.engine.limits import TIME
 from windtunnel.errors import WindtunnelError
-from windtunnel.exercises import Exercise, answer_path, exercises, find
+from windtunnel.exercises import answer_path, exercises, find
 
 __all__ = ["Criterion", "Verdict", "answer_path", "check", "exercises", "find", "points"]
 
-TIME_LIMIT = 300  # seconds for a whole check; each run of the answer has its own, shorter one
+TIME_LIMIT = 300.0  # seconds for a whole check; each run of the answer has its own, shorter one
+JOBS = min(4, os.cpu_count() or 1)  # runs of one answer side by side
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -76,67 +75,37 @@ class Verdict:
         return 0 if self.passed else 1
 
 
-def check(slug: str, answer: Path | None = None, *, only: str | None = None) -> Verdict:
+def check(
+    slug: str,
+    answer: Path | None = None,
+    *,
+    only: str | None = None,
+    time_limit: float = TIME_LIMIT,
+    finding: Callable[[Criterion], None] = lambda _: None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Verdict:
     """Judge ``answer``, by default the reader's own, by the criteria of exercise ``slug`` (a prefix will do).
 
-    ``only`` names a single criterion to judge by. Raises WindtunnelError when there is no such exercise, no
-    such file, or the check itself cannot run.
+    ``only`` names a single criterion to judge by; ``time_limit`` is for the whole check, in seconds. ``finding``
+    is called with each criterion as soon as it is judged, ``progress`` with what is done before the first.
+    Raises WindtunnelError when there is no such exercise, no such file, or the check itself cannot run.
     """
     exercise = find(slug)
     answer = answer or answer_path(exercise.slug)
-    if not answer.is_file():
+    if not answer.exists():
         raise WindtunnelError(
             f"There is no answer to {exercise.slug} at {answer}.",
             f"copy {exercise.starter} there and fill in its TODOs.",
         )
-    with tempfile.TemporaryDirectory(prefix="windtunnel-check-") as folder:
-        report = Path(folder) / "verdict.json"
-        _judge(exercise, answer.resolve(), only, report)
-        found = json.loads(report.read_text())
+    order = {
+        "answer": str(answer.resolve()),
+        "criteria": str(exercise.criteria),
+        "only": only,
+        "time_limit": time_limit,
+        "seconds": TIME,
+        "jobs": JOBS,
+    }
+    found = judged(order, lambda found: finding(Criterion(**found)), progress)
     if found["broken"]:
         raise WindtunnelError(*found["broken"])
-    criteria = tuple(Criterion(**criterion) for criterion in found["criteria"])
-    return Verdict(exercise.slug, answer, criteria)
-
-
-def _judge(exercise: Exercise, answer: Path, only: str | None, report: Path) -> None:
-    """Run the criteria. Their findings are in ``report`` afterwards, see ``windtunnel._criteria``."""
-    target = f"{exercise.criteria}::{only}" if only else str(exercise.criteria)
-    options = ["-p", "windtunnel._criteria", "--answer", str(answer), "--report", str(report)]
-    # Nothing of the reader's own pytest: no configuration, plugins or cache. Plain asserts: a criterion's
-    # message is written for a reader, and rewriting would add to it.
-    alone = ["-c", "/dev/null", "--rootdir", str(exercise.folder), "-p", "no:cacheprovider", "--assert=plain"]
-    environment = clean_environment() | {
-        "PYTHONPATH": str(Path(__file__).parents[1]),
-        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-        "PYTEST_ADDOPTS": "",
-    }
-    try:
-        ended = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", *alone, *options, target],
-            env=environment,
-            cwd=report.parent,
-            capture_output=True,
-            text=True,
-            timeout=TIME_LIMIT,
-        )
-    except subprocess.TimeoutExpired:
-        raise WindtunnelError(
-            f"The check of {exercise.slug} did not end within {TIME_LIMIT} s.",
-            "see what else keeps this machine busy.",
-        ) from None
-    if not report.exists():
-        raise WindtunnelError(
-            f"The check of {exercise.slug} could not run: {_last_line(ended.stdout + ended.stderr)}",
-            "if you did not edit the exercise, this is our mistake: please report it.",
-        )
-
-
-def _last_line(text: str) -> str:
-    """The line of pytest's output that says most: the exception, else its own complaint, else the last."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    for kind in ("E  ", "ERROR", ""):
-        told = [line.removeprefix(kind).strip(": ") for line in lines if line.startswith(kind)]
-        if told:
-            return told[-1]
-    return "pytest printed nothing"
+    return Verdict(exercise.slug, answer, tuple(Criterion(**criterion) for criterion in found["criteria"]))

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from contextlib import ExitStack
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from windtunnel import cli_exercises
+from windtunnel.console import err, out
+from windtunnel.console import progress as _progress
 from windtunnel.errors import WindtunnelError
+from windtunnel.grading import command as grading
+
+SANDBOX, AUTHORS = "Sandbox", "Authors"  # the panels of --help
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -24,22 +27,9 @@ app = typer.Typer(
     help="Learn Apache Airflow by running it. Start with [bold]windtunnel lab[/].",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
 
 
-@contextmanager
-def _progress(what: str) -> Iterator[Callable[[str], None]]:
-    """A spinner with the present step and the seconds so far; plain lines where there is no terminal."""
-    start = time.monotonic()
-    if not err.is_terminal:
-        yield lambda step: err.print(f"{time.monotonic() - start:5.1f} s  {step}")
-        return
-    with err.status(f"{what} …") as spinner:
-        yield lambda step: spinner.update(f"{what}: {step} …")
-
-
-@app.command(epilog="Example: windtunnel lab --no-browser")
+@app.command(epilog="Example: windtunnel lab --no-browser", rich_help_panel=SANDBOX)
 def lab(
     no_browser: Annotated[
         bool, typer.Option("--no-browser", help="Print the address, open nothing.")
@@ -60,7 +50,7 @@ def lab(
     raise typer.Exit(code)
 
 
-@app.command(epilog="Example: windtunnel up && windtunnel ui")
+@app.command(epilog="Example: windtunnel up && windtunnel ui", rich_help_panel=SANDBOX)
 def up() -> None:
     """Start the sandbox in the background, or find it running."""
     from windtunnel.sandbox import Sandbox
@@ -74,7 +64,7 @@ def up() -> None:
     )
 
 
-@app.command(epilog="Example: windtunnel down")
+@app.command(epilog="Example: windtunnel down", rich_help_panel=SANDBOX)
 def down() -> None:
     """Stop the sandbox. Runs, DAG files and answers are kept."""
     from windtunnel.sandbox import Sandbox
@@ -84,7 +74,7 @@ def down() -> None:
     out.print("The sandbox is down; what it holds is kept." if stopped else "No sandbox was running.")
 
 
-@app.command(epilog="Example: windtunnel status")
+@app.command(epilog="Example: windtunnel status", rich_help_panel=SANDBOX)
 def status() -> None:
     """Show what runs, where, and how it is. Exit code 1 when the sandbox is not healthy."""
     from windtunnel.sandbox import Sandbox
@@ -105,8 +95,11 @@ def status() -> None:
     raise typer.Exit(0 if found.healthy else 1)
 
 
-@app.command(epilog="Example: windtunnel reset --hard")
+@app.command(epilog="Example: windtunnel reset --yes; windtunnel reset 03", rich_help_panel=SANDBOX)
 def reset(
+    slug: Annotated[
+        str, typer.Argument(help="An exercise: its answer goes back to the starter; yours is kept beside it.")
+    ] = "",
     hard: Annotated[
         bool,
         typer.Option(
@@ -115,7 +108,15 @@ def reset(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Give the sandbox a fresh Airflow: no runs, empty warehouse. Your DAG files and answers stay."""
+    """Give the sandbox a fresh Airflow, without runs and with an empty warehouse; or an exercise its starter."""
+    if slug:
+        if hard:
+            raise WindtunnelError(
+                "--hard is about the sandbox, not about an exercise.",
+                f"windtunnel reset {slug}, or windtunnel reset --hard",
+            )
+        cli_exercises.reset_answer(slug)
+        return
     from windtunnel.sandbox import Sandbox
 
     sandbox = Sandbox()
@@ -130,7 +131,7 @@ def reset(
     out.print(f"Fresh: {sandbox.url}")
 
 
-@app.command(epilog="Example: windtunnel ui --print")
+@app.command(epilog="Example: windtunnel ui --print", rich_help_panel=SANDBOX)
 def ui(
     only_print: Annotated[bool, typer.Option("--print", help="Print, open nothing.")] = False,
 ) -> None:
@@ -147,7 +148,7 @@ def ui(
         webbrowser.open(sandbox.url)
 
 
-@app.command(epilog="Example: windtunnel doctor")
+@app.command(epilog="Example: windtunnel doctor", rich_help_panel=SANDBOX)
 def doctor() -> None:
     """Look for what would keep the sandbox from working. Exit code 1 when something does."""
     from windtunnel.doctor import examine
@@ -161,37 +162,10 @@ def doctor() -> None:
     raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
 
 
-@app.command(epilog="Example: windtunnel check 03")
-def check(
-    slug: Annotated[
-        str, typer.Argument(help="The exercise, or the beginning of its name. All, if left out.")
-    ] = "",
-    file: Annotated[
-        Path | None, typer.Option(help="Check this file instead of your answer in work/answers.")
-    ] = None,
-) -> None:
-    """Judge your answer by what it does. Exit code 0: all criteria met; 1: one is not; 2: could not be judged."""
-    from windtunnel import exercises
-    from windtunnel.check import check as judge
-    from windtunnel.views.verdict import render
-
-    if file and not slug:
-        raise WindtunnelError(
-            "--file needs to know which exercise the file answers.", "windtunnel check 03 --file FILE"
-        )
-    chosen = [exercises.find(slug)] if slug else exercises.exercises()
-    worst = 0
-    for exercise in chosen:
-        with _progress(f"Checking {exercise.slug}") as progress:
-            progress("running your pipeline for several dates and worlds, up to a minute")
-            verdict = judge(exercise.slug, file)
-        out.print(f"[bold]{exercise.slug}[/]  {verdict.answer}", soft_wrap=True)
-        out.print(render(verdict))
-        worst = max(worst, verdict.exit_code)
-    raise typer.Exit(worst)
+cli_exercises.register(app)
 
 
-@app.command(epilog="Example: windtunnel notebooks 02 --jobs 1")
+@app.command(epilog="Example: windtunnel notebooks 02 --jobs 1", rich_help_panel=AUTHORS)
 def notebooks(
     slugs: Annotated[list[str] | None, typer.Argument(help="Chapters, or beginnings of their names.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="How many chapters at a time.")] = 2,
@@ -205,14 +179,15 @@ def notebooks(
     raise typer.Exit(run(slugs or [], jobs, check=only_check, console=out))
 
 
+app.command(epilog=grading.EPILOG, rich_help_panel="Instructors")(grading.grade)
+
+
 def main() -> None:
     """Run the command; say what is wrong without a traceback. Exit codes: 2 for that, 130 for Ctrl-C."""
     try:
         app()
     except WindtunnelError as error:
-        err.print(f"[red]✗[/] {escape(error.message)}", soft_wrap=True)
-        if error.next_step:
-            err.print(f"[bold]Next:[/] {escape(error.next_step)}", soft_wrap=True)
+        cli_exercises.say(error)
         sys.exit(2)
     except OSError as error:  # what no command foresaw: still no traceback
         err.print(f"[red]✗[/] {escape(str(error))}", soft_wrap=True)

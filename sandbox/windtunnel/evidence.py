@@ -1,7 +1,7 @@
 """What is known about an answer: its shape, and what its runs did.
 
 Criteria ask; they never import the answer. The evidence is data. Where it comes from is behind ``Source``:
-a process that runs the answer (``windtunnel.workbench``) or, in a test, anything that answers its questions.
+a process that runs the answer (``windtunnel.engine``) or, in a test, anything that answers its questions.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -34,6 +35,8 @@ class Case:
     data: Dataset | None = None
     manual: bool = False
     conf: Mapping[str, Any] | None = None  # what the run is triggered with
+    parallel: int = 1  # tasks that may run side by side, each in a process of its own
+    interval: tuple[str, str] | None = None  # its data interval, two moments; None: the timetable's
     faults: tuple[Mapping[str, Any], ...] = ()  # what is broken outside, see ``world.faults.Fault``
 
 
@@ -57,6 +60,9 @@ class Task:
     operator: str
     upstream: frozenset[str]
     retries: int
+    trigger_rule: str
+    pool: str
+    pool_slots: int
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,9 @@ class Dag:
     dag_id: str
     schedule: str | None
     catchup: bool
+    start_date: str | None  # ISO 8601
+    max_active_runs: int
+    tags: list[str]
     tasks: dict[str, Task]
 
     def before(self, task_id: str) -> frozenset[str]:
@@ -111,6 +120,7 @@ class Run:
     tries: dict[str, int] = field(default_factory=dict)  # task id -> how often it was started
     order: list[str] = field(default_factory=list)  # task ids, in the order in which they were started
     received: list[Request] = field(default_factory=list)  # what the outside world was asked and told
+    spans: list[dict[str, Any]] = field(default_factory=list)  # see ``slots``
     tables: dict[str, dict[str, list[dict[str, Any]]]] = field(
         default_factory=dict
     )  # SQLite file under $WINDTUNNEL_DATA -> table -> rows
@@ -146,6 +156,14 @@ class Run:
             has = ", ".join(reader.fieldnames or ()) or "none"
             raise NotJudged(f"{path} has no column {', '.join(missing)}; its columns are {has}.")
         return list(reader)
+
+    def slots(self, pool: str) -> list[int]:
+        """How many slots of ``pool`` were in use, after each start and end of a task, in their order."""
+        held = [span for span in self.spans if span["pool"] == pool]
+        changes = [(span["start"], span["slots"]) for span in held] + [
+            (span["end"], -span["slots"]) for span in held
+        ]
+        return list(accumulate(change for _, change in sorted(changes)))
 
     def table(self, path: str, table: str) -> list[dict[str, Any]]:
         """The rows of ``table`` in the SQLite file at ``path`` under ``$WINDTUNNEL_DATA``.
@@ -247,10 +265,10 @@ class Submission:
 
 def _dag(dag_id: str, shape: dict[str, Any]) -> Dag:
     tasks = {
-        task_id: Task(task["operator"], frozenset(task["upstream"]), task["retries"])
+        task_id: Task(**(task | {"upstream": frozenset(task["upstream"])}))
         for task_id, task in shape["tasks"].items()
     }
-    return Dag(dag_id, shape["schedule"], shape["catchup"], tasks)
+    return Dag(dag_id=dag_id, **(shape | {"tasks": tasks}))
 
 
 def _run(case: Case, found: dict[str, Any]) -> Run:

@@ -43,9 +43,9 @@ class Exercise:
         return self.solution.with_name("wrong.toml")
 
     @property
-    def right(self) -> Path:
-        """Other right answers, as edits of the solution; may be missing."""
-        return self.solution.with_name("right.toml")
+    def right(self) -> list[Path]:
+        """Other right answers, whole files: other operators, other helpers, another layout."""
+        return sorted(self.solution.with_name("right").glob("*.py"))
 
 
 def exercises() -> list[Exercise]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from windtunnel import dagcell, session
+from windtunnel import dagcell, exercise_cell, session
 from windtunnel.errors import WindtunnelError, interrupted_means
 from windtunnel.live import in_lab, in_terminal, live_view
 from windtunnel.style import style
@@ -42,9 +42,17 @@ def load(shell: InteractiveShell) -> None:
     shell.push(  # type: ignore[no-untyped-call]
         {name: getattr(windtunnel, name) for name in windtunnel.READER_NAMES}
     )
-    register: Any = shell.register_magic_function
-    register(dag_cell, magic_kind="cell", magic_name="dag")
+    register(shell)
     _load_again_next_time(shell)
+
+
+def register(shell: InteractiveShell) -> None:
+    """Add the magics. May be called again."""
+    add: Any = shell.register_magic_function
+    add(dag_cell, magic_kind="cell", magic_name="dag")
+    add(exercise, magic_kind="line_cell", magic_name="exercise")
+    if _empty_exercise not in shell.input_transformers_cleanup:
+        shell.input_transformers_cleanup.append(_empty_exercise)
 
 
 def _load_again_next_time(shell: InteractiveShell) -> None:
@@ -77,3 +85,19 @@ def dag_cell(line: str, body: str | None = None) -> Graph:
     return dagcell.save(
         session.current(), dagcell.Cell(body or ""), names[0] if names else None, many="--many" in arguments
     )
+
+
+def exercise(line: str, body: str | None = None) -> None:
+    """Make this cell your answer to an exercise, check it, and show the verdict.
+
+    ``%%exercise 03`` saves the cell below it as ``work/answers/03-….py`` first; ``%exercise 03`` checks the
+    file as it is.
+    """
+    exercise_cell.run(line, body)
+
+
+def _empty_exercise(lines: list[str]) -> list[str]:
+    """Take ``%%exercise 03`` with nothing below it for ``%exercise 03``: IPython refuses an empty cell magic."""
+    if lines and lines[0].split()[:1] == ["%%exercise"] and not "".join(lines[1:]).strip():
+        return [lines[0].removeprefix("%")]
+    return lines

@@ -1,4 +1,4 @@
-"""Other answers to an exercise, written as edits of its solution: known wrong ones, and right ones in another style.
+"""Known wrong answers to an exercise, written as edits of its solution.
 
 Because they are edits they cannot drift from the solution: a passage that is no longer in it is an error.
 """
@@ -13,17 +13,14 @@ from windtunnel.errors import WindtunnelError
 
 
 @dataclass(frozen=True)
-class Variant:
-    """The solution with one passage replaced.
-
-    A wrong one names the criterion that must refuse it, and words its message must have; a right one neither.
-    """
+class Misconception:
+    """The solution with one passage replaced, the criterion that must refuse it, and words its message must have."""
 
     name: str
     find: str
     replace: str
-    criterion: str = ""
-    words: tuple[str, ...] = ()
+    criterion: str
+    words: tuple[str, ...]
 
     def of(self, solution: str) -> str:
         """The edited solution. Raises WindtunnelError unless the passage is in it exactly once."""
@@ -36,20 +33,19 @@ class Variant:
         return solution.replace(self.find, self.replace)
 
 
-def variants(file: Path) -> list[Variant]:
-    """The variants in ``wrong.toml`` or ``right.toml``; none when there is no such file.
+def misconceptions(file: Path) -> list[Misconception]:
+    """The misconceptions in ``wrong.toml``; none when there is no such file.
 
     Raises WindtunnelError, with the file, for an entry that lacks something or has something unknown.
     """
     if not file.exists():
         return []
-    kind = file.stem
-    entries = tomllib.loads(file.read_text()).get(kind, [])
-    wanted = {"name", "find", "replace"} | ({"criterion", "words"} if kind == "wrong" else set())
+    entries = tomllib.loads(file.read_text()).get("wrong", [])
+    wanted = {"name", "find", "replace", "criterion", "words"}
     for entry in entries:
         if set(entry) != wanted or not all(entry[key] for key in wanted - {"replace"}):
             raise WindtunnelError(
                 f"{file}: {entry.get('name', 'an entry without a name')!r} must have {', '.join(sorted(wanted))}.",
                 "complete it.",
             )
-    return [Variant(**(entry | {"words": tuple(entry.get("words", ()))})) for entry in entries]
+    return [Misconception(**(entry | {"words": tuple(entry["words"])})) for entry in entries]

@@ -13,6 +13,15 @@ becomes a TODO that raises, so that an unfinished answer imports, runs, and says
         raise NotImplementedError("TODO: whole days from last to day")
 
 Outside functions, where raising would break the import, a comment is left: ``# TODO: …``.
+
+Where the exercise is to mend code, the reader begins with that code instead of a TODO. It stands in the block after
+the solution's, commented out::
+
+        # BEGIN SOLUTION subtract the earlier day from the later one
+        return (day - last).days
+        # STARTER
+        # | return (last - day).days
+        # END SOLUTION
 """
 
 from __future__ import annotations
@@ -22,37 +31,53 @@ import re
 
 from windtunnel.errors import WindtunnelError
 
-_MARKER = re.compile(r"^(?P<indent>\s*)# (?P<which>BEGIN|END) SOLUTION(?: (?P<todo>\S.*))?$")
+_MARKER = re.compile(
+    r"^(?P<indent>\s*)# (?:(?P<which>BEGIN|END) SOLUTION|(?P<given>STARTER))(?: (?P<todo>\S.*))?$"
+)
+_GIVEN = re.compile(r"^(?P<indent>\s*)# \|(?: (?P<code>.*))?$")
 
 
 def derive(solution: str, name: str = "solution.py") -> str:
     """The starter for ``solution``.
 
     ``name`` is how messages call the file. Raises WindtunnelError, with the line, for markers that are
-    nested, unclosed or not on a line of their own, and for a BEGIN that does not say what is to do.
+    nested, unclosed or not on a line of their own, for a BEGIN that does not say what is to do, and for a line after
+    STARTER that is not commented out with ``# | ``.
     """
     starter: list[str] = []
     opened = 0  # the line of the BEGIN we are inside of; 0 outside
+    todo = ""  # the line that takes the block's place, unless there is a STARTER
+    given = False  # whether we are after the block's STARTER
     for number, line in enumerate(solution.splitlines(), start=1):
         marker = _MARKER.match(line)
         if marker is None:
             if "# BEGIN SOLUTION" in line or "# END SOLUTION" in line:
                 raise _error(name, number, "a solution marker needs a line of its own")
-            if not opened:
+            if given:
+                starter.append(_given(line, name, number))
+            elif not opened:
                 starter.append(line)
+        elif marker["given"]:
+            if not opened or given:
+                raise _error(name, number, "STARTER needs a SOLUTION block to itself")
+            if marker["todo"]:
+                raise _error(name, number, "STARTER takes no text")
+            given = True
         elif marker["which"] == "BEGIN":
             if opened:
                 raise _error(name, number, f"BEGIN SOLUTION inside the block that line {opened} opened")
             if not marker["todo"]:
                 raise _error(name, number, "BEGIN SOLUTION does not say what is to do")
             opened = number
-            starter.append(_todo(marker["indent"], marker["todo"], starter))
+            todo = _todo(marker["indent"], marker["todo"], starter)
         else:
             if not opened:
                 raise _error(name, number, "END SOLUTION without BEGIN SOLUTION")
             if marker["todo"]:
                 raise _error(name, number, "END SOLUTION takes no text")
-            opened = 0
+            if not given:
+                starter.append(todo)
+            opened, given = 0, False
     if opened:
         raise _error(name, opened, "BEGIN SOLUTION is never closed")
     return "\n".join(starter) + "\n"
@@ -63,6 +88,14 @@ def _todo(indent: str, todo: str, above: list[str]) -> str:
     if _in_function(indent, above):
         return f"{indent}raise NotImplementedError({json.dumps(f'TODO: {todo}', ensure_ascii=False)})"
     return f"{indent}# TODO: {todo}"
+
+
+def _given(line: str, name: str, number: int) -> str:
+    """The line of code in a commented line after STARTER; ``# |`` alone is an empty line."""
+    match = _GIVEN.match(line)
+    if match is None:
+        raise _error(name, number, "after STARTER every line begins with `# | `")
+    return match["indent"] + match["code"] if match["code"] else ""
 
 
 def _in_function(indent: str, above: list[str]) -> bool:

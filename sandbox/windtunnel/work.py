@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from windtunnel.errors import WindtunnelError
 from windtunnel.paths import repo_root, work_dir
 from windtunnel.state import write_private
+
+RECORD = ".copied.json"  # in the folder: the digest of each file as it was written there
 
 
 def prepare() -> list[str]:
@@ -19,18 +23,27 @@ def prepare() -> list[str]:
     A file the reader has not touched is updated in place. One they have is left alone, and the update is put
     beside it as ``NAME.updated.ipynb``.
     """
-    root, work = repo_root(), work_dir()
+    root = repo_root()
     wanted = {f"notebooks/{path.name}": path for path in sorted((root / "notebooks").glob("*.ipynb"))}
     wanted |= {
         f"answers/{path.parent.name}.py": path for path in sorted((root / "exercises").glob("*/starter.py"))
     }
+    return bring(wanted)
+
+
+def bring(wanted: Mapping[str, Path]) -> list[str]:
+    """Bring these files (name in ``work/`` → source) as `prepare` does. Returns notes for the reader.
+
+    Raises WindtunnelError when the folder cannot be written.
+    """
+    work = work_dir()
     try:
         work.mkdir(parents=True, exist_ok=True)
         copied = _copied(work)
         notes = [
             note for name, source in wanted.items() if (note := _bring(source, work / name, name, copied))
         ]
-        write_private(work / ".copied.json", json.dumps(copied, indent=1, sort_keys=True))
+        write_private(work / RECORD, json.dumps(copied, indent=1, sort_keys=True))
     except OSError as error:
         raise WindtunnelError(
             f"Your folder {work} cannot be written: {error.strerror}.",
@@ -39,10 +52,26 @@ def prepare() -> list[str]:
     return notes
 
 
+def digest_when_written(name: str) -> str:
+    """What `bring` or `note` last noted of the file called ``name``; empty for one that is not ours."""
+    return _copied(work_dir()).get(name, "")
+
+
+def digest(content: bytes) -> str:
+    """By which the record knows a file's content."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def note(name: str, content: bytes) -> None:
+    """Note that ``name`` holds ``content`` because we wrote it, so that its reader is not taken to have."""
+    copied = _copied(work_dir()) | {name: digest(content)}
+    write_private(work_dir() / RECORD, json.dumps(copied, indent=1, sort_keys=True))
+
+
 def _copied(work: Path) -> dict[str, str]:
     """Digest of each file as it was copied."""
     try:
-        return dict(json.loads((work / ".copied.json").read_text()))
+        return dict(json.loads((work / RECORD).read_text()))
     except (OSError, ValueError, TypeError):
         return {}  # then every existing file counts as the reader's own
 
@@ -51,8 +80,8 @@ def _bring(source: Path, target: Path, name: str, copied: dict[str, str]) -> str
     new = _digest(source)
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
-        _copy(source, target)
-        copied[name] = new
+        if _copy_new(source, target):
+            copied[name] = new
         return ""
     now, then = _digest(target), copied.get(name)
     if now == new:
@@ -76,6 +105,22 @@ def _bring(source: Path, target: Path, name: str, copied: dict[str, str]) -> str
     return f"{name} has an update; yours was kept, the new one is {beside.name}."
 
 
+def _copy_new(source: Path, target: Path) -> bool:
+    """Copy, unless ``target`` has come to be meanwhile: an editor that saves by renaming has it gone for an instant."""
+    unfinished = target.with_name(f".{target.name}.unfinished")
+    shutil.copyfile(source, unfinished)
+    try:
+        os.link(unfinished, target)
+    except FileExistsError:
+        return False
+    except OSError:  # a disk without hard links
+        unfinished.replace(target)
+        return True
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return True
+
+
 def _copy(source: Path, target: Path) -> None:
     unfinished = target.with_name(f".{target.name}.unfinished")
     shutil.copyfile(source, unfinished)
@@ -83,4 +128,4 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return digest(path.read_bytes())

@@ -10,7 +10,7 @@ import argparse
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import uvicorn
@@ -19,20 +19,29 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.middleware.base import RequestResponseEndpoint
 
-from world import dashboard, faults, shop_api
+from world import dashboard, faults, shop_api, weather
 from world.shop import Shop
 
 HOST = "127.0.0.1"
 
 
-def create_app(shop: Shop | None = None) -> FastAPI:
-    """One world: the shop's API, the dashboard, the fault switch. Its state lives and dies with the app."""
+def create_app(
+    shop: Shop | None = None, *, broken: Sequence[faults.Fault] = (), switch: bool = True
+) -> FastAPI:
+    """One world: the shop's API, the dashboard, the fault switch. Its state lives and dies with the app.
+
+    ``broken`` are the faults that it begins with; without ``switch`` nobody can mend or add any.
+    """
     app = FastAPI(title="Windtunnel's outside world", docs_url=None, redoc_url=None)
-    switch = faults.Faults()
+    now = faults.Faults()
+    for fault in broken:
+        now.switch_on(fault)
     # A new outside system is one module with a router, and a line here.
     app.include_router(shop_api.router(shop or Shop()))
     app.include_router(dashboard.router())
-    app.include_router(faults.router(switch))
+    app.include_router(weather.router())
+    if switch:
+        app.include_router(faults.router(now))
 
     @app.get("/health")
     def health() -> dict[str, str]:
@@ -40,7 +49,7 @@ def create_app(shop: Shop | None = None) -> FastAPI:
 
     @app.middleware("http")
     async def with_faults(request: Request, call_next: RequestResponseEndpoint) -> Response:
-        return await switch.around(request.url.path.strip("/"), lambda: call_next(request))
+        return await now.around(request.url.path.strip("/"), lambda: call_next(request))
 
     @app.exception_handler(RequestValidationError)
     async def explain(_: Request, error: RequestValidationError) -> Response:

@@ -1,0 +1,188 @@
+"""The process that judges one answer: it runs the criteria, and asks benches for the evidence."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+from windtunnel.engine.nursery import Nursery
+from windtunnel.engine.question import Ground
+from windtunnel.errors import WindtunnelError
+from windtunnel.evidence import Case, NotJudged
+
+
+class Bench:
+    """Evidence about one answer; an ``evidence.Source``.
+
+    ``plan`` are the cases that the criteria asked for the last time: they are run ahead, side by side,
+    because who asks for evidence asks for one thing at a time.
+    """
+
+    def __init__(
+        self, nursery: Nursery, plan: Sequence[Any], jobs: int, seconds: float, until: float
+    ) -> None:
+        self._nursery = nursery
+        self._plan = plan
+        self._seconds = seconds
+        self._until = until
+        self._pool = ThreadPoolExecutor(max_workers=max(1, jobs))
+        self._ahead: dict[str, Future[dict[str, Any]]] = {}
+        self._database = tempfile.TemporaryFile()  # noqa: SIM115 - closed by ``close``
+        self._lock = threading.Lock()
+        self._lost = False
+        self.asked: list[Any] = []
+
+    def parse(self, answer: Path) -> dict[str, Any]:
+        """See ``evidence.Source``."""
+        found: dict[str, Any] = self._found(self._ask(self._question(answer, do="parse")))
+        if len(found["dags"]) == 1:
+            for cases in self._plan:
+                question = self._question(answer, do="run", dag_id=next(iter(found["dags"])), cases=cases)
+                self._ahead[_key(cases)] = self._pool.submit(self._ask, question)
+        return found
+
+    def run(self, answer: Path, dag_id: str, cases: Sequence[Case]) -> list[dict[str, Any]]:
+        """See ``evidence.Source``."""
+        plain = [vars(case) for case in cases]
+        self.asked.append(plain)
+        ahead = self._ahead.pop(_key(plain), None)
+        reply = (
+            ahead.result()
+            if ahead
+            else self._ask(self._question(answer, do="run", dag_id=dag_id, cases=plain))
+        )
+        runs: list[dict[str, Any]] = self._found(reply)
+        return runs
+
+    def call(self, answer: Path, function: str, arguments: Sequence[Any]) -> Any:
+        """See ``evidence.Source``."""
+        question = self._question(answer, do="call", function=function, arguments=list(arguments))
+        return self._found(self._ask(question))
+
+    def close(self) -> None:
+        """Give up what was not asked for after all."""
+        self._lost = True
+        self._pool.shutdown(cancel_futures=True)
+        self._database.close()
+
+    def _question(self, answer: Path, **what: Any) -> dict[str, Any]:
+        return {"name": answer.name, "source": answer.read_bytes().hex(), **what}
+
+    def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
+        if self._lost:
+            return {"lost": "not run"}
+        left = self._until - time.monotonic()
+        if left <= 0:
+            return {"lost": "Stopped: the check took longer than it was given."}
+        reply = self._nursery.ask({**question, "seconds": min(self._seconds, left)}, self._database.fileno())
+        if "lost" in reply and question["do"] == "run":
+            self._lost = True  # what hung or died once is not given the time to do it again
+        return reply
+
+    def _found(self, reply: dict[str, Any]) -> Any:
+        if "broken" in reply:
+            raise WindtunnelError(f"The bench failed: {reply['broken']}", "please report this.")
+        if "lost" in reply:
+            raise NotJudged(reply["lost"])
+        return reply["found"]
+
+
+def judge(ground: Ground, order: Mapping[str, Any], say: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """Judge ``order["answer"]`` by the criteria in ``order["criteria"]``.
+
+    Returns ``{"criteria": [finding, …], "broken": None or [message, next step]}``, see ``_criteria``; ``say``
+    is told of each finding at once.
+    """
+    # The nursery comes first: its memory, which answers inherit, knows nothing of the criteria.
+    with Nursery(ground) as nursery, _planned(order) as (plan, keep):
+        until = time.monotonic() + order["time_limit"]
+        bench = Bench(nursery, plan, order["jobs"], order["seconds"], until)
+        try:
+            found = _criteria(order, bench, say)
+        finally:
+            bench.close()
+        keep(bench.asked)
+    return found
+
+
+def _criteria(
+    order: Mapping[str, Any], bench: Bench, say: Callable[[dict[str, Any]], None]
+) -> dict[str, Any]:
+    import pytest
+
+    from windtunnel._criteria import Plugin
+
+    plugin = Plugin(Path(order["answer"]), bench, say)
+    criteria = Path(order["criteria"])
+    target = f"{criteria}::{order['only']}" if order["only"] else str(criteria)
+    # Nothing of the reader's own pytest: no configuration, plugins or cache. Plain asserts: a criterion's
+    # message is written for a reader, and rewriting would add to it.
+    alone = ["-c", os.devnull, "--rootdir", str(criteria.parent), "-p", "no:cacheprovider", "--assert=plain"]
+    off = ["faulthandler", "logging", "threadexception", "unraisableexception"]
+    quiet = ["-q", "-s", *(option for name in off for option in ("-p", f"no:{name}"))]
+    os.environ |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
+    printed = io.StringIO()
+    with redirect_stdout(printed), redirect_stderr(printed):
+        pytest.main([*quiet, *alone, target], plugins=[plugin])
+    if plugin.broken:
+        return {"criteria": [], "broken": plugin.broken}
+    if not plugin.findings:
+        why = _last_line(printed.getvalue())
+        return {
+            "criteria": [],
+            "broken": [
+                f"The criteria could not run: {why}",
+                "if you did not edit the exercise, this is our mistake: please report it.",
+            ],
+        }
+    return {"criteria": plugin.findings, "broken": None}
+
+
+@contextmanager
+def _planned(order: Mapping[str, Any]) -> Iterator[tuple[list[Any], Callable[[list[Any]], None]]]:
+    """What the criteria asked the last time, and how to remember what they ask now."""
+    digest = hashlib.sha256(Path(order["criteria"]).read_bytes() + str(order["only"]).encode()).hexdigest()[
+        :24
+    ]
+    file = Path(order["plans"]) / f"{digest}.json"
+    try:
+        plan = list(json.loads(file.read_text()))
+    except (OSError, ValueError):
+        plan = []
+
+    def keep(asked: list[Any]) -> None:
+        known = {_key(cases) for cases in plan}
+        new = [cases for cases in asked if _key(cases) not in known]
+        if new:  # an answer that fails early asks less: what is known stays
+            with contextlib.suppress(OSError):
+                unfinished = file.with_name(f"{file.name}.{os.getpid()}")
+                file.parent.mkdir(parents=True, exist_ok=True)
+                unfinished.write_text(json.dumps(plan + new))
+                unfinished.replace(file)
+
+    yield plan, keep
+
+
+def _key(cases: Any) -> str:
+    return json.dumps(cases, sort_keys=True)
+
+
+def _last_line(text: str) -> str:
+    """The line of pytest's output that says most: the exception, else its own complaint, else the last."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    for kind in ("E  ", "ERROR", ""):
+        told = [line.removeprefix(kind).strip(": ") for line in lines if line.startswith(kind)]
+        if told:
+            return told[-1]
+    return "pytest printed nothing"

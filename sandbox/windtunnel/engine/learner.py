@@ -1,0 +1,185 @@
+"""The processes that an answer's code runs in. Everything here happens locked in (``jail.confine``)."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from windtunnel.engine import jail, kernel, limits
+
+
+class Stopped(Exception):
+    """A learner process ended without a report. The message says why, for the learner."""
+
+
+def lock_in(cell: jail.Jail, environment: Mapping[str, str]) -> None:
+    """What every learner process does before anything else."""
+    if sys.platform == "linux":
+        kernel.die_with_parent(signal.SIGKILL)
+    os.environ.clear()
+    os.environ.update(environment)
+    jail.confine(cell)
+
+
+def open_files() -> set[int]:
+    """The descriptors that are open now: what a learner process must not keep."""
+    folder = "/proc/self/fd" if sys.platform == "linux" else "/dev/fd"
+    return {int(entry.name) for entry in Path(folder).iterdir()}
+
+
+def close(descriptors: set[int]) -> None:
+    """Close all of them but standard input, output and error."""
+    for number in descriptors:
+        if number > 2:
+            try:
+                os.close(number)
+            except OSError:
+                continue
+
+
+def ask(
+    work: Callable[[], Any], cell: jail.Jail, environment: Mapping[str, str], doing: str, seconds: float
+) -> Any:
+    """What ``work`` returns in a locked-in fork, as JSON. Raises Stopped when it ends otherwise."""
+    ours, theirs = socket.socketpair()
+    before = open_files() - {theirs.fileno()}
+    child = os.fork()
+    if child == 0:
+        _child(work, cell, environment, theirs, before)
+    theirs.close()
+    try:
+        reply = _read(ours, seconds, doing)
+    except Stopped:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        raise
+    finally:
+        ours.close()
+    ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if not reply:
+        how = f"({_how(ended)}) while {doing} was under way"
+        raise Stopped(f"The process ended {how}: does the file end Python itself?")
+    try:
+        return json.loads(reply)
+    except ValueError:
+        raise Stopped(f"The process ended in the middle of {doing}.") from None
+
+
+def _child(
+    work: Callable[[], Any],
+    cell: jail.Jail,
+    environment: Mapping[str, str],
+    report: socket.socket,
+    before: set[int],
+) -> None:
+    """Never returns."""
+    try:
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for number in (0, 1, 2):
+            os.dup2(nowhere, number)
+        os.setpgid(0, 0)
+        close(before)
+        lock_in(cell, environment)
+        sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
+        try:
+            found = {"returned": work()}
+        except Exception as error:
+            found = {"raised": f"{type(error).__name__}: {error}"[: limits.LINE], "line": _line(error)}
+        report.sendall(json.dumps(found, default=str).encode())
+    except MemoryError:
+        report.sendall(b'{"raised": "MemoryError"}')
+    finally:
+        os._exit(0)
+
+
+def _read(pipe: socket.socket, seconds: float, doing: str) -> bytes:
+    deadline = time.monotonic() + seconds
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        ready, _, _ = select.select([pipe], [], [], max(0.0, deadline - time.monotonic()))
+        if not ready:
+            raise Stopped(f"Stopped: {doing} took more than {seconds:g} s.")
+        try:
+            part = pipe.recv(1 << 20)
+        except ConnectionResetError:
+            part = b""
+        if not part:
+            return b"".join(parts)
+        parts.append(part)
+        size += len(part)
+        if size > limits.MESSAGE:
+            raise Stopped(f"Stopped: {doing} gave more than {limits.MESSAGE >> 20} MB.")
+
+
+def _how(code: int) -> str:
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+
+
+def _line(error: BaseException) -> int | None:
+    """The last line of the DAG folder's files that the exception went through."""
+    folder = os.environ.get("AIRFLOW__CORE__DAGS_FOLDER", "?")
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith(folder)]
+    return lines[-1] if lines else None
+
+
+def parsed(answer: Path) -> dict[str, Any]:
+    """The answer's DAGs as Airflow serializes them for its scheduler, and what went wrong on import."""
+    from airflow.dag_processing.dagbag import BundleDagBag
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    bag = BundleDagBag(
+        dag_folder=str(answer), bundle_path=answer.parent, bundle_name="dags-folder", load_op_links=False
+    )
+    errors = [error.strip().splitlines() for error in bag.import_errors.values()]
+    dags = []
+    for dag in bag.dags.values():
+        try:
+            dags.append(DagSerialization.to_dict(dag))
+        except Exception as error:
+            errors.append([str(error.__cause__ or error)])
+    return {"dags": dags, "error": "; ".join(import_error(lines, answer) for lines in errors)}
+
+
+def import_error(lines: list[str], answer: Path) -> str:
+    """The last line of a traceback, with the line of the answer it came from."""
+    places = [
+        line.split(", ")[1] for line in lines if line.strip().startswith("File ") and answer.name in line
+    ]
+    return f"{answer.name}, {places[-1]}: {lines[-1]}" if places else lines[-1]
+
+
+def called(answer: Path, function: str, arguments: list[Any]) -> Any:
+    """What the answer's ``function`` returns."""
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location(answer.stem, answer)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found = getattr(module, function, None)
+    if not callable(found):
+        names = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
+        raise LookupError(f"{answer.name} has no function {function}; it has {', '.join(names) or 'none'}")
+    return found(*arguments)
+
+
+def event_of(classpath: str, arguments: dict[str, Any]) -> Any:
+    """The payload of the first event of a trigger: what a triggerer would wait for."""
+    import asyncio
+
+    from airflow._shared.module_loading import import_string
+
+    async def first() -> Any:
+        return await anext(import_string(classpath)(**arguments).run())
+
+    return asyncio.run(first()).payload

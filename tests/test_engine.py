@@ -1,0 +1,411 @@
+"""What the engine sees of an answer's runs. Its defences are in test_hostile.py."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from textwrap import dedent
+
+import psutil
+import pytest
+
+from answers_on_trial import on_trial
+from windtunnel.engine import client
+
+HELLO = """\
+    from airflow.sdk import DAG, task
+
+    with DAG("greet", schedule=None):
+        @task
+        def hello():
+            return "hello"
+
+        hello()
+    """
+
+
+def tasks(body: str) -> str:
+    """A DAG whose tasks are in ``body``."""
+    head = """\
+        import json, os, time
+        from pathlib import Path
+        from airflow.providers.http.hooks.http import HttpHook
+        from airflow.sdk import DAG, task
+
+        DATA = Path(os.environ.get("WINDTUNNEL_DATA", "."))
+
+        with DAG("d", schedule="@daily", catchup=False, default_args={"retries": 2}):
+        """
+    return dedent(head) + "    " + dedent(body).replace("\n", "\n    ")
+
+
+# --- what cannot be imported
+
+
+def test_an_import_error_names_the_answers_own_line(tmp_path):
+    message = on_trial(tmp_path, "from airflow.sdk import DAG\n\nDAG('a', schedul='@daily')\n")
+    assert message.startswith("Airflow cannot import your file: answer.py, line 3: TypeError")
+    assert "schedul" in message
+    assert "Traceback" not in message
+
+
+def test_a_file_without_a_dag_is_told_what_makes_one(tmp_path):
+    assert "Airflow finds no DAG" in on_trial(tmp_path, "from airflow.sdk import dag\n\n@dag\ndef a(): ...\n")
+
+
+def test_two_dags_where_one_was_asked_for_are_named(tmp_path):
+    two = "from airflow.sdk import DAG\nwith DAG('a'): ...\nwith DAG('b'): ...\n"
+    assert "your file has 2: a, b" in on_trial(tmp_path, two)
+
+
+# --- runs
+
+
+def test_a_run_is_data(tmp_path):
+    text = tasks("""\
+        @task
+        def write(dag_run=None):
+            (DATA / "deep").mkdir()
+            (DATA / "deep" / "day.txt").write_text(f"{dag_run.logical_date or dag_run.run_after:%Y-%m-%d}")
+            return "x" * 5000
+
+        @task(retries=1)
+        def fail(text):
+            print("about to fail")
+            raise KeyError("no such [thing]")
+
+        fail(write())
+        """)
+    [run] = on_trial(tmp_path, text)
+    assert (run["state"], run["tasks"]) == ("failed", {"write": "success", "fail": "failed"})
+    assert run["files"] == {"deep/day.txt": "2026-03-02"}
+    [xcom] = run["xcoms"]
+    assert (xcom["task_id"], xcom["key"], xcom["size"]) == ("write", "return_value", 5002)
+    assert len(xcom["value"]) < 500
+    line = text.splitlines().index('        raise KeyError("no such [thing]")') + 1
+    assert run["errors"] == {"fail": f"KeyError: 'no such [thing]' (line {line} of answer.py)"}
+    assert "about to fail" in run["logs"]["fail"]
+    assert run["tries"] == {"write": 1, "fail": 2}
+    assert run["order"] == ["write", "fail", "fail"]
+
+
+def test_a_manual_run_has_no_logical_date_and_carries_its_conf(tmp_path):
+    text = tasks("""\
+        @task
+        def tell(dag_run=None):
+            return {"logical": str(dag_run.logical_date), "after": str(dag_run.run_after), "conf": dag_run.conf}
+
+        tell()
+        """)
+    [run] = on_trial(tmp_path, text, {"date": "2026-03-09", "manual": True, "conf": {"a": 1}})
+    [xcom] = run["xcoms"]
+    assert xcom["value"]["logical"] == "None"
+    assert xcom["value"]["after"].startswith("2026-03-09 06:00:00")
+    assert xcom["value"]["conf"] == {"a": 1}
+
+
+def test_a_case_may_name_its_data_interval(tmp_path):
+    text = tasks("""\
+        @task
+        def tell(data_interval_start=None, data_interval_end=None):
+            return f"{data_interval_start:%m-%d} {data_interval_end:%m-%d}"
+
+        tell()
+        """)
+    case = {"date": "2026-03-09", "interval": ["2026-02-01T00:00:00", "2026-03-01T00:00:00"]}
+    [run] = on_trial(tmp_path, text, case)
+    assert run["xcoms"][0]["value"] == "02-01 03-01"
+
+
+def test_the_shape_of_a_dag_is_what_the_scheduler_reads(tmp_path):
+    text = tasks("""\
+        @task
+        def one(): ...
+
+        @task(trigger_rule="all_done", pool="narrow", pool_slots=2)
+        def two(): ...
+
+        one() >> two()
+        """)
+    dag = on_trial(tmp_path, text, shape=True)
+    assert (dag["dag_id"], dag["schedule"], dag["catchup"]) == ("d", "0 0 * * *", False)
+    two = dag["tasks"]["two"]
+    assert two["upstream"] == ["one"]
+    assert (two["trigger_rule"], two["pool"], two["pool_slots"], two["retries"]) == (
+        "all_done",
+        "narrow",
+        2,
+        2,
+    )
+
+
+def test_what_a_task_keeps_in_a_module_is_not_there_for_the_next_as_in_a_live_airflow(tmp_path):
+    text = tasks("""\
+        shared = {}
+
+        @task
+        def put():
+            shared["rows"] = 5
+
+        @task(retries=0)
+        def get():
+            return shared["rows"]
+
+        put() >> get()
+        """)
+    [run] = on_trial(tmp_path, text)
+    assert run["tasks"] == {"put": "success", "get": "failed"}
+    assert run["errors"]["get"].startswith("KeyError: 'rows'")
+
+
+def test_what_a_task_does_to_its_process_does_not_reach_the_next(tmp_path):
+    text = tasks("""\
+        @task
+        def spoil():
+            import sys, threading
+            os.environ["SPOILT"] = "yes"
+            os.chdir("/")
+            sys.stdout = None
+            threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+
+        @task(retries=0)
+        def look():
+            import threading
+            print("still heard")
+            return [os.environ.get("SPOILT"), os.getcwd() != "/", threading.active_count()]
+
+        spoil() >> look()
+        """)
+    [run] = on_trial(tmp_path, text)
+    assert run["xcoms"][0]["value"] == [None, True, 1], run["errors"]
+    assert "still heard" in run["logs"]["look"]
+
+
+def test_a_fault_outside_is_there_from_the_start_and_a_retry_gets_over_it(tmp_path):
+    text = tasks("""\
+        @task
+        def ask():
+            HttpHook(method="GET", http_conn_id="shop_api").run("customers", data={"as_of": "2026-03-02"})
+
+        ask()
+        """)
+    data = {"customers": [], "transactions": []}
+    faults = [{"endpoint": "customers", "status": 503, "times": 2}]
+    [run] = on_trial(tmp_path, text, {"date": "2026-03-02", "data": data, "faults": faults})
+    assert (run["state"], run["tries"]) == ("success", {"ask": 3})
+    assert [(r["method"], r["path"], r["query"], r["status"]) for r in run["received"]] == [
+        ("GET", "customers", {"as_of": "2026-03-02"}, status) for status in (503, 503, 200)
+    ]
+
+
+def test_an_answer_cannot_mend_what_it_is_to_cope_with(tmp_path):
+    text = tasks("""\
+        @task
+        def mend():
+            import requests
+            url = json.loads(os.environ["AIRFLOW_CONN_SHOP_API"])["host"]
+            return requests.delete(url + "/faults").status_code
+
+        mend()
+        """)
+    [run] = on_trial(tmp_path, text)
+    assert run["xcoms"][0]["value"] == 404
+
+
+def test_branches_mapped_tasks_and_trigger_rules_are_airflows_own(tmp_path):
+    text = tasks("""\
+        @task
+        def numbers():
+            return [1, 2, 3]
+
+        @task
+        def double(number):
+            return number * 2
+
+        @task.branch
+        def choose(total):
+            return "large" if total > 10 else "small"
+
+        @task
+        def total(values):
+            return sum(values)
+
+        @task
+        def large(): ...
+
+        @task
+        def small(): ...
+
+        @task(trigger_rule="none_failed_min_one_success")
+        def join(): ...
+
+        chosen = choose(total(double.expand(number=numbers())))
+        chosen >> [large(), small()] >> join()
+        """)
+    [run] = on_trial(tmp_path, text)
+    assert run["state"] == "success"
+    assert run["tasks"]["double[2]"] == "success"
+    assert (run["tasks"]["large"], run["tasks"]["small"], run["tasks"]["join"]) == (
+        "success",
+        "skipped",
+        "success",
+    )
+
+
+@pytest.mark.parametrize("mode", ["poke", "reschedule"])
+def test_a_sensor_waits_without_anybody_waiting(tmp_path, mode):
+    text = tasks(f"""\
+        from airflow.sdk import PokeReturnValue
+
+        @task.sensor(poke_interval={0.1 if mode == "poke" else 3600}, timeout=7200, mode="{mode}")
+        def ready():
+            seen = DATA / "looks"
+            seen.write_text((seen.read_text() if seen.exists() else "") + "x")
+            return PokeReturnValue(is_done=len(seen.read_text()) == 3)
+
+        ready()
+        """)
+    [run] = on_trial(tmp_path, text)
+    assert (run["state"], run["files"]) == ("success", {"looks": "xxx"})
+
+
+def test_a_deferred_task_comes_back_with_its_event(tmp_path):
+    text = tasks("""\
+        from datetime import timedelta
+        from airflow.providers.standard.sensors.time_delta import TimeDeltaSensor
+
+        TimeDeltaSensor(task_id="wait", delta=timedelta(seconds=1), deferrable=True)
+        """)
+    [run] = on_trial(tmp_path, text)
+    assert run["tasks"] == {"wait": "success"}, run["errors"]
+
+
+def test_side_by_side_tasks_hold_the_slots_of_their_pool_and_no_more(tmp_path):
+    text = tasks("""\
+        @task(pool_slots=64)
+        def work(number):
+            time.sleep(0.3)
+
+        work.expand(number=[1, 2, 3, 4])
+        """)
+    [run] = on_trial(tmp_path, text, {"date": "2026-03-02", "parallel": 4})
+    spans = run["spans"]
+    together = [sum(s["slots"] for s in spans if s["start"] <= span["start"] < s["end"]) for span in spans]
+    assert max(together) == 128  # of default_pool's 128: two at a time
+    assert run["state"] == "success"
+
+
+def test_a_task_in_a_pool_that_does_not_exist_never_starts_and_the_run_is_told_as_running(tmp_path):
+    [run] = on_trial(tmp_path, tasks("@task(pool='nowhere')\ndef wait(): ...\n\nwait()\n"))
+    assert (run["state"], run["tasks"]) == ("running", {"wait": "scheduled"})
+
+
+def test_a_second_run_of_a_date_finds_what_the_first_left(tmp_path):
+    text = tasks("""\
+        @task
+        def add():
+            file = DATA / "all.txt"
+            file.write_text((file.read_text() if file.exists() else "") + "row ")
+
+        add()
+        """)
+    first, second = on_trial(tmp_path, text, {"date": "2026-03-02"}, {"date": "2026-03-02"})
+    assert (first["files"]["all.txt"], second["files"]["all.txt"]) == ("row ", "row row ")
+
+
+def test_a_sqlite_file_is_told_as_its_tables(tmp_path):
+    text = tasks("""\
+        @task
+        def store():
+            import sqlite3
+            with sqlite3.connect(DATA / "a.db") as base:
+                base.execute("PRAGMA journal_mode=WAL")
+                base.execute("CREATE TABLE t (city TEXT, degrees REAL)")
+                base.execute("INSERT INTO t VALUES ('Oslo', 1.5)")
+
+        store()
+        """)
+    [run] = on_trial(tmp_path, text)
+    assert run["tables"] == {"a.db": {"t": [{"city": "Oslo", "degrees": 1.5}]}}
+
+
+def test_an_answer_sees_nothing_of_the_readers_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("A_SECRET", "s3cret")
+    text = tasks("""\
+        @task
+        def tell():
+            return [os.environ.get("A_SECRET"), os.environ["HOME"]]
+
+        tell()
+        """)
+    [run] = on_trial(tmp_path, text)
+    secret, home = run["xcoms"][0]["value"]
+    assert secret is None
+    assert home != os.environ["HOME"]
+
+
+# --- warm and cold
+
+
+def test_the_cold_engine_gives_the_same_evidence_as_the_warm_one(tmp_path, monkeypatch):
+    [warm] = on_trial(tmp_path, HELLO)
+    monkeypatch.setenv("WINDTUNNEL_WARM", "off")
+    [cold] = on_trial(tmp_path, HELLO)
+    for run in (warm, cold):
+        del run["spans"], run["logs"]  # times, and the folder of the check
+    assert cold == warm
+
+
+def test_the_second_check_finds_the_engine_warm(tmp_path):
+    on_trial(tmp_path, HELLO)
+    began = time.monotonic()
+    seen = []
+    on_trial(tmp_path, HELLO, time_limit=30)
+    monotonic = time.monotonic() - began
+    with client._connection(seen.append):
+        assert seen == [], f"it had to be started again (the check took {monotonic:.1f} s)"
+
+
+def test_a_client_that_leaves_ends_its_check(tmp_path):
+    text = tasks("""\
+        @task
+        def hang():
+            time.sleep(120)
+
+        hang()
+        """)
+    code = f"""if True:
+        import sys
+        from pathlib import Path
+        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        from answers_on_trial import on_trial
+        on_trial(Path({str(tmp_path)!r}), {text!r}, seconds=90)
+        """
+    before = in_checks()
+    process = subprocess.Popen([sys.executable, "-c", code])
+    assert until(lambda: len(in_checks() - before) >= 2, 60), "it never began"
+    process.kill()
+    process.wait()
+    assert until(lambda: in_checks() <= before, 20), "processes of the check are left"
+
+
+def in_checks():
+    """The ids of processes that work in the folder of a check."""
+    found = set()
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if "windtunnel-check-" in process.cwd():
+                found.add(process.pid)
+    return found
+
+
+def until(condition, seconds):
+    """Whether ``condition`` comes true in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.1)
+    return False
