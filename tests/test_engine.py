@@ -383,21 +383,41 @@ def test_a_client_that_leaves_ends_its_check(tmp_path):
         from answers_on_trial import on_trial
         on_trial(Path({str(tmp_path)!r}), {text!r}, seconds=90)
         """
-    before = in_checks()
-    process = subprocess.Popen([sys.executable, "-c", code])
-    assert until(lambda: len(in_checks() - before) >= 2, 60), "it never began"
-    process.kill()
-    process.wait()
-    assert until(lambda: in_checks() <= before, 20), "processes of the check are left"
+    # A state folder of its own means an engine of its own: other tests' checks are not seen.
+    state = tmp_path / "state"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], env=os.environ | {"WINDTUNNEL_STATE": str(state)}
+    )
+    try:
+        assert until(lambda: len(below(engine(state))) >= 5, 60), "it never began"
+        process.kill()
+        process.wait()
+        assert until(lambda: below(engine(state)) == [], 20), "processes of the check are left"
+    finally:
+        process.kill()
+        process.wait()
+        for each in engine(state):
+            each.terminate()
 
 
-def in_checks():
-    """The ids of processes that work in the folder of a check."""
-    found = set()
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
-            if "windtunnel-check-" in process.cwd():
-                found.add(process.pid)
+def engine(state):
+    """The warm process that was started with this state folder."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if "windtunnel.engine.server" in words and any(str(state) in word for word in words):
+            with contextlib.suppress(psutil.Error):
+                if process.parent() is None or "windtunnel.engine.server" not in process.parent().cmdline():
+                    found.append(process)
+    return found
+
+
+def below(processes):
+    """What descends from these."""
+    found = []
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            found += [p for p in process.children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
     return found
 
 

@@ -1,419 +1,246 @@
-"""A small scheduler: it runs an answer's DAG for given cases, each task in a process of its own, and tells.
+"""A bench: what answers questions about one answer, closed off from everything else.
 
-What decides is Airflow's own: the serialized DAG, ``DagRun.update_state``, the supervisor of a task and the API
-it talks to. What differs from a sandbox: one run at a time, and nobody waits. A task that is to be tried
-again, or looked after again, is so at once.
+Three processes. The outermost encloses itself and waits. The outside world is forked from it, where the answer
+cannot see it. The last is the first process of its own world: it owns the database, schedules, and answers the
+judge; when it ends, the kernel ends all that it started.
 """
 
 from __future__ import annotations
 
-import selectors
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+import json
+import os
+import shutil
+import signal
+import socket
+import struct
+import sys
+import traceback
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from windtunnel.engine import learner, limits
-from windtunnel.engine.collect import collected, xcoms
-from windtunnel.engine.jail import Jail
-from windtunnel.engine.logs import Log
-from windtunnel.engine.worker import Worker
+from windtunnel.engine import jail, kernel, learner, scheduler
+from windtunnel.engine.outside import Outside
+from windtunnel.engine.preload import Loaded
 
-HOUR = 6  # runs are made for this hour (UTC) of their date
-PAUSE = 0.05  # seconds between looks when nothing is under way: a sensor that is rescheduled
+KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "VIRTUAL_ENV", "PYTHONPATH", "LD_LIBRARY_PATH")
+LENGTH = struct.Struct("!Q")
 
 
-@dataclass
-class Place:
-    """Where one question is answered: the folders, and what locks the answer in."""
+@dataclass(frozen=True)
+class Ground:
+    """What all benches of a process have in common."""
 
-    answer: Path  # in the DAG folder
-    data: Path  # what the answer sees as WINDTUNNEL_DATA
-    cell: Jail
-    environment: Mapping[str, str]
-    seconds: float = limits.TIME
+    loaded: Loaded
+    namespaces: bool
 
 
-class Workers:
-    """Who runs the tasks of one run: one worker for all, or, when several run side by side, one for each."""
-
-    def __init__(self, cell: Jail, environment: Mapping[str, str], parallel: int) -> None:
-        self.parallel = parallel
-        self._cell, self._environment = cell, environment
-        self._idle: list[Worker] = []
-        self._all: list[Worker] = []
-
-    def one(self) -> Worker:
-        """A worker without a task."""
-        while self._idle:
-            worker = self._idle.pop()
-            if worker.usable:
-                return worker
-        worker = Worker(self._cell, self._environment)
-        self._all.append(worker)
-        return worker
-
-    def free(self, worker: Worker) -> None:
-        """Its task has ended."""
-        if self.parallel == 1:
-            self._idle.append(worker)
-        else:
-            worker.end()
-            self._all.remove(worker)
-
-    def end(self) -> None:
-        """End all of them."""
-        for worker in self._all:
-            worker.end()
+def send(pipe: socket.socket, message: Any) -> None:
+    """Send something as JSON."""
+    text = json.dumps(message, default=str).encode()
+    pipe.sendall(LENGTH.pack(len(text)) + text)
 
 
-@dataclass
-class Watched:
-    """What happened to the tasks of one run so far."""
-
-    logs: dict[str, Log] = field(default_factory=dict)
-    tries: dict[str, int] = field(default_factory=dict)
-    order: list[str] = field(default_factory=list)
-    spans: list[dict[str, Any]] = field(default_factory=list)
+def receive(pipe: socket.socket) -> Any:
+    """What was sent next. Raises EOFError when there is no more, TimeoutError as the socket says."""
+    (length,) = LENGTH.unpack(_exactly(pipe, LENGTH.size))
+    return json.loads(_exactly(pipe, length))
 
 
-def parse(place: Place) -> dict[str, Any]:
-    """``{"dags": {dag_id: shape}, "error": text}``, with the DAGs now in the database. Raises Stopped."""
-    from airflow.dag_processing.collection import update_dag_parsing_results_in_db
-    from airflow.serialization.serialized_objects import LazyDeserializedDAG
-
-    found = _returned(
-        learner.ask(
-            lambda: learner.parsed(place.answer),
-            place.cell,
-            place.environment,
-            "importing your file",
-            place.seconds,
-        ),
-        place.answer.name,
-    )
-    if found["error"] or not found["dags"]:
-        return {"dags": {}, "error": found["error"]}
-    try:
-        dags = [LazyDeserializedDAG(data=data) for data in found["dags"]]
-        shapes = {dag.dag_id: shape(_scheduled(dag.data)) for dag in dags}
-        session: Any = _session()
-        update_dag_parsing_results_in_db("dags-folder", None, dags, {}, None, set(), session)
-        session.commit()
-    except Exception as error:  # what a learner process reports may be anything
-        return {
-            "dags": {},
-            "error": f"Airflow's scheduler cannot read your DAG: {type(error).__name__}: {error}",
-        }
-    return {"dags": dict(sorted(shapes.items())), "error": ""}
+def _exactly(pipe: socket.socket, size: int) -> bytes:
+    parts = []
+    while size:
+        try:
+            part = pipe.recv(min(size, 1 << 20))
+        except ConnectionResetError:
+            part = b""
+        if not part:
+            raise EOFError
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
 
 
-def shape(dag: Any) -> dict[str, Any]:
-    """A serialized DAG's structure; see ``evidence.Dag``."""
-    timetable = dag.timetable
-    planned = timetable.can_be_scheduled
-    return {
-        "schedule": getattr(timetable, "_expression", None) or (timetable.summary if planned else None),
-        "catchup": bool(dag.catchup),
-        "start_date": dag.start_date.isoformat() if dag.start_date else None,
-        "max_active_runs": dag.max_active_runs,
-        "tags": sorted(dag.tags or ()),
-        "tasks": {
-            task.task_id: {
-                "operator": task.task_type,
-                "upstream": sorted(task.upstream_task_ids),
-                "retries": int(task.retries or 0),
-                "trigger_rule": str(getattr(task.trigger_rule, "value", task.trigger_rule)),
-                "pool": task.pool,
-                "pool_slots": task.pool_slots,
-            }
-            for task in dag.task_dict.values()
-        },
-    }
+def serve(ground: Ground, judge: socket.socket, database: int, folder: Path) -> None:
+    """Answer the judge's questions until it has no more. To be called in a fork made for it.
 
-
-def run(
-    place: Place, api: Any, dag_id: str, case: Mapping[str, Any], variables: Mapping[str, str]
-) -> dict[str, Any]:
-    """One run, and what it left; see ``evidence.Run``. Raises Stopped when it takes too long."""
-    from airflow.models.serialized_dag import SerializedDagModel
-
-    session = _session()
-    stored = SerializedDagModel.get(dag_id, session=session)
-    assert stored is not None
-    dag: Any = stored.dag
-    for task in dag.task_dict.values():
-        at_once = {"retry_delay": timedelta(0), "retry_exponential_backoff": 0, "max_retry_delay": None}
-        if task.is_mapped:
-            task.partial_kwargs.update(at_once)
-        else:
-            vars(task).update(at_once)
-    made = _create(dag, case, session)
-    made.dag = dag
-    workers = Workers(place.cell, {**place.environment, **variables}, int(case.get("parallel") or 1))
-    watched = Watched()
-    try:
-        _to_the_end(made, place, workers, api, session, watched, f"the run for {case['date']}")
-    finally:
-        workers.end()
-    session.expire_all()
-    instances = made.get_task_instances(session=session)
-    return {
-        "state": str(made.state),
-        "tasks": {_named(ti): str(ti.state) for ti in instances},
-        "xcoms": xcoms(dag_id, made.run_id, session),
-        "errors": {
-            _named(ti): watched.logs[_named(ti)].error(place.answer)
-            for ti in instances
-            if ti.state == "failed" and _named(ti) in watched.logs
-        },
-        "logs": {name: log.lines() for name, log in watched.logs.items()},
-        "tries": watched.tries,
-        "order": watched.order,
-        "spans": watched.spans,
-        **collected(place.data),
-    }
-
-
-def _session() -> Any:
-    from airflow import settings
-
-    assert settings.Session is not None
-    return settings.Session()
-
-
-def _create(dag: Any, case: Mapping[str, Any], session: Any) -> Any:
-    """The DagRun of a case. One of the same logical date makes way for it."""
-    from airflow.models.dagrun import DagRun
-    from airflow.sdk import DagRunState
-    from airflow.timetables.base import DataInterval
-    from airflow.utils.types import DagRunTriggeredByType, DagRunType
-    from pendulum import instance
-    from sqlalchemy import select
-
-    given = datetime.fromisoformat(case["date"])
-    moment = instance(given if len(case["date"]) > 10 else given.replace(hour=HOUR), tz="UTC")
-    logical = None if case.get("manual") else moment
-    for old in session.scalars(
-        select(DagRun).where(DagRun.dag_id == dag.dag_id, DagRun.logical_date == logical)
-    ):
-        session.delete(old)
-    session.flush()
-    interval = None
-    if case.get("interval"):
-        interval = DataInterval(
-            *(instance(datetime.fromisoformat(end), tz="UTC") for end in case["interval"])
+    ``folder`` is empty and ours. ``database`` is a descriptor: the parsed answer's database is written to it by
+    the question "parse", and read from it by the others. The first message is the answer; the first reply is
+    the id of this process, which may be ended to end all.
+    """
+    answer = receive(judge)
+    scratch = folder / "scratch"
+    if ground.namespaces:
+        jail.enclose(folder)
+        scratch.mkdir()
+        jail.disk(scratch)
+    else:
+        scratch.mkdir()
+    scratch.chmod(0o711)
+    user = jail.throwaway() if ground.namespaces and os.getuid() == 0 else None
+    for name in ("dags", "tmp", "home"):
+        _own(scratch / name, user if name != "dags" else None)
+    file = scratch / "dags" / answer["name"]
+    file.write_bytes(bytes.fromhex(answer["source"]))
+    file.chmod(0o644)
+    send(judge, os.getpid())
+    with Outside() as outside:
+        cell = jail.Jail(
+            scratch=scratch,
+            readable=jail.python_paths(),
+            ports=tuple(outside.ports),
+            root=folder / "root" if ground.namespaces else None,
+            user=user,
         )
-    elif logical is not None:
-        interval = dag.timetable.infer_manual_data_interval(run_after=logical)
-    made = dag.create_dagrun(
-        run_id=f"check__{moment.isoformat()}__{time.monotonic_ns()}",
-        logical_date=logical,
-        data_interval=interval,
-        run_after=moment,
-        run_type=DagRunType.MANUAL,
-        triggered_by=DagRunTriggeredByType.TEST,
-        triggering_user_name="windtunnel",
-        conf=dict(case.get("conf") or {}),
-        state=DagRunState.RUNNING,
-        start_date=datetime.now(UTC),
-        session=session,
-    )
-    session.commit()
-    return made
+        if ground.namespaces:
+            jail.apart()
+        elif sys.platform == "linux":
+            kernel.adopt_orphans()  # at least know every process that was started
+        child = os.fork()
+        if child == 0:
+            _first_process(ground, judge, database, folder, file, cell, outside)
+        judge.close()
+        os.waitpid(child, 0)
+    if not ground.namespaces:
+        sweep(set())
 
 
-def _to_the_end(
-    made: Any, place: Place, workers: Workers, api: Any, session: Any, watched: Watched, doing: str
+def _own(folder: Path, user: int | None) -> Path:
+    folder.mkdir()
+    if user is not None:
+        os.chown(folder, user, user)
+    return folder
+
+
+def sweep(spared: set[int]) -> None:
+    """End every process that descends from this one, but for those ``spared``."""
+    import psutil
+
+    for _ in range(10):
+        left = [each for each in psutil.Process().children(recursive=True) if each.pid not in spared]
+        if not left:
+            return
+        for process in left:
+            with suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(left, timeout=1)
+
+
+def _first_process(
+    ground: Ground,
+    judge: socket.socket,
+    database: int,
+    folder: Path,
+    file: Path,
+    cell: jail.Jail,
+    outside: Outside,
 ) -> None:
-    """Run every task of a run, as its dependencies, pools and limits allow."""
-    from airflow.sdk import DagRunState
-
-    deadline = time.monotonic() + place.seconds
-    selector = selectors.DefaultSelector()
-    live: dict[Any, Any] = {}
-    before: set[Any] = set()
+    """Never returns."""
     try:
+        kernel.die_with_parent(signal.SIGKILL)
+        if sys.platform == "linux":
+            kernel.hide_memory()
+        (folder / "private").mkdir(mode=0o700)
+        if cell.root is not None:
+            cell.root.mkdir()
+            jail.build_root(cell.root, cell.scratch, cell.readable)
+        desk = _Desk(ground, database, folder / "private", file, cell, outside)
         while True:
-            session.expire_all()
-            _nobody_waits(made, place, session)
-            ready, _ = made.update_state(session=session, execute_callbacks=False)
-            if made.state != DagRunState.RUNNING and not live:
-                return
-            made.schedule_tis(ready, session=session)
-            session.commit()
-            session.expire_all()
-            for ti in _startable(made, live, workers.parallel, session):
-                live[ti.id] = _started(ti, workers.one(), api, selector, session, watched)
-            if not live:
-                now = {(ti.id, ti.state) for ti in made.get_task_instances(session=session)}
-                session.commit()
-                if now == before and not _waiting(made, session):
-                    return  # nothing will ever happen: a pool that does not exist, say
-                if now == before:
-                    time.sleep(PAUSE)
-                before = now
-            else:
-                for process in _until_some_end(live, selector, deadline, doing):
-                    watched.spans.append(process.span())
-                    workers.free(process.worker)
-            if time.monotonic() > deadline:
-                raise learner.Stopped(f"Stopped: {doing} took more than {place.seconds:g} s.")
+            question = receive(judge)
+            send(judge, _replied(desk, question))
+    except EOFError:
+        pass
     finally:
-        for process in live.values():
-            process.end()
-        selector.close()
+        os._exit(0)
 
 
-def _nobody_waits(made: Any, place: Place, session: Any) -> None:
-    """What a sensor is to look at later, it looks at now; what a trigger waits for is waited for here."""
-    from airflow.models.taskinstance import TaskInstance
-    from airflow.models.taskreschedule import TaskReschedule
-    from airflow.models.trigger import handle_event_submit
-    from airflow.sdk import TaskInstanceState
-    from airflow.triggers.base import TriggerEvent
-    from sqlalchemy import select, update
-
-    waiting = select(TaskInstance.id).where(
-        TaskInstance.dag_id == made.dag_id,
-        TaskInstance.run_id == made.run_id,
-        TaskInstance.state == TaskInstanceState.UP_FOR_RESCHEDULE,
-    )
-    for ti in made.get_task_instances(state=[TaskInstanceState.DEFERRED], session=session):
-        event = TriggerEvent(_waited_for(ti, place, session))  # type: ignore[no-untyped-call]
-        handle_event_submit(event, task_instance=ti, session=session)
-    session.execute(
-        update(TaskReschedule)
-        .where(TaskReschedule.ti_id.in_(waiting))
-        .values(reschedule_date=datetime.now(UTC))
-        .execution_options(synchronize_session=False)
-    )
+def _replied(desk: _Desk, question: Mapping[str, Any]) -> dict[str, Any]:
+    """``{"found": …}``, ``{"lost": why}`` or ``{"broken": why}``."""
+    try:
+        return {"found": desk.answer(question)}
+    except learner.Stopped as stopped:
+        return {"lost": str(stopped)}
+    except MemoryError:
+        return {"lost": "Stopped: it used more memory than there is for it."}
+    except BaseException as error:
+        return {"broken": "".join(traceback.format_exception(error))[-4_000:]}
 
 
-def _waited_for(ti: Any, place: Place, session: Any) -> Any:
-    """What the trigger of a deferred task brings; its code may be the answer's own."""
-    from airflow.models.trigger import Trigger
+class _Desk:
+    """Where questions are answered, one after the other."""
 
-    trigger = session.get(Trigger, ti.trigger_id)
-    classpath, arguments = trigger.classpath, trigger.kwargs
+    def __init__(
+        self, ground: Ground, database: int, private: Path, file: Path, cell: jail.Jail, outside: Outside
+    ) -> None:
+        self._loaded = ground.loaded
+        self._template = Path(ground.loaded.database)
+        self._database = database
+        self._private = private
+        self._file = file
+        self._cell = cell
+        self._outside = outside
+        self._workers = scheduler.Workers(cell)
+        self._count = 0
+        self._api: Any = None
 
-    def wait() -> Any:
-        return learner.event_of(classpath, arguments)
+    def answer(self, question: Mapping[str, Any]) -> Any:
+        self._count += 1
+        data = _own(self._cell.scratch / f"data{self._count}", self._cell.user)
+        base = self._private / f"{self._count}.db"
+        variables = environment(self._cell.scratch) | {"WINDTUNNEL_DATA": str(data)}
+        place = scheduler.Place(self._file, data, self._cell, variables, question["seconds"])
+        try:
+            if question["do"] == "call":
+                return scheduler.call(place, question["function"], question["arguments"])
+            # pread: questions are answered side by side, and share the descriptor's position.
+            known = os.pread(self._database, os.fstat(self._database).st_size, 0)
+            base.write_bytes(known or self._template.read_bytes())
+            self._loaded.use(base, self._file.parent)
+            if question["do"] == "parse":
+                return self._parse(place, base)
+            return self._runs(place, question)
+        finally:
+            sweep(self._workers.idle())
+            shutil.rmtree(data, ignore_errors=True)
+            base.unlink(missing_ok=True)
 
-    doing = f"waiting in {_named(ti)}"
-    return _returned(
-        learner.ask(wait, place.cell, place.environment, doing, place.seconds), place.answer.name
-    )
+    def _parse(self, place: scheduler.Place, base: Path) -> dict[str, Any]:
+        found = scheduler.parse(place)
+        self._loaded.close()
+        os.ftruncate(self._database, 0)
+        os.pwrite(self._database, base.read_bytes(), 0)
+        return found
 
-
-def _waiting(made: Any, session: Any) -> bool:
-    from airflow.sdk import TaskInstanceState
-
-    patient = (
-        TaskInstanceState.UP_FOR_RESCHEDULE,
-        TaskInstanceState.UP_FOR_RETRY,
-        TaskInstanceState.DEFERRED,
-    )
-    return any(ti.state in patient for ti in made.get_task_instances(session=session))
-
-
-def _startable(made: Any, live: Mapping[Any, Any], parallel: int, session: Any) -> list[Any]:
-    """The scheduled task instances for which there is room, the most urgent first."""
-    from airflow.models.pool import Pool
-    from airflow.sdk import TaskInstanceState
-    from sqlalchemy import select
-
-    free = {name: slots for name, slots in session.execute(select(Pool.pool, Pool.slots))}
-    room = min(parallel, made.dag.max_active_tasks) - len(live)
-    by_task: dict[str, int] = {}
-    for process in live.values():
-        free[process.pool] -= process.slots
-        by_task[process.task_id] = by_task.get(process.task_id, 0) + 1
-    chosen = []
-    scheduled = made.get_task_instances(state=[TaskInstanceState.SCHEDULED], session=session)
-    for ti in sorted(scheduled, key=lambda ti: (-ti.priority_weight, ti.task_id, ti.map_index)):
-        task = made.dag.task_dict[ti.task_id]
-        most = getattr(task, "max_active_tis_per_dag", None) or getattr(
-            task, "max_active_tis_per_dagrun", None
-        )
-        if room < 1 or free.get(ti.pool, 0) < ti.pool_slots or (most and by_task.get(ti.task_id, 0) >= most):
-            continue
-        free[ti.pool] -= ti.pool_slots
-        by_task[ti.task_id] = by_task.get(ti.task_id, 0) + 1
-        room -= 1
-        chosen.append(ti)
-    return chosen
-
-
-def _started(ti: Any, worker: Worker, api: Any, selector: Any, session: Any, watched: Watched) -> Any:
-    """The task instance, running."""
-    from airflow.sdk import TaskInstanceState
-
-    from windtunnel.engine.task import Task
-
-    name = _named(ti)
-    ti.state, ti.queued_dttm = TaskInstanceState.QUEUED, datetime.now(UTC)
-    session.commit()
-    watched.order.append(name)
-    watched.tries[name] = ti.try_number
-    watched.logs[name] = log = Log()
-    task = Task.on(worker, name, ti, log, api, selector)
-    session.commit()  # the API writes to the same database, over a connection of its own
-    return task
+    def _runs(self, place: scheduler.Place, question: Mapping[str, Any]) -> list[dict[str, Any]]:
+        self._api = self._api or self._loaded.client()
+        runs = []
+        for case, url in zip(question["cases"], self._outside.begin(question["cases"]), strict=True):
+            # The connections are the sandbox's: see ``windtunnel.airflow_env``.
+            address = json.dumps({"conn_type": "http", "host": url})
+            variables = {"AIRFLOW_CONN_SHOP_API": address, "AIRFLOW_CONN_WEATHER_API": address}
+            os.environ |= variables  # the API, too, is asked for connections
+            at = scheduler.Place(
+                place.answer, place.data, place.cell, {**place.environment, **variables}, place.seconds
+            )
+            runs.append(scheduler.run(at, self._api, question["dag_id"], case, self._workers))
+        for run, requests in zip(runs, self._outside.received(), strict=True):
+            run["received"] = requests
+        return runs
 
 
-def _until_some_end(live: dict[Any, Any], selector: Any, deadline: float, doing: str) -> list[Any]:
-    """Serve the running tasks until at least one has ended; returns those."""
-    while True:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise learner.Stopped(f"Stopped: {doing} took too long; {_names(live)} had not ended.")
-        for key, _ in selector.select(timeout=min(left, 0.02)):
-            handler, on_close = key.data
-            try:
-                more = handler(key.fileobj)
-            except (BrokenPipeError, ConnectionResetError):
-                more = False
-            if not more:
-                on_close(key.fileobj)
-                key.fileobj.close()
-        ended = [key for key, process in live.items() if process.ended()]
-        if ended:
-            return [live.pop(key) for key in ended]
-
-
-def _names(live: Mapping[Any, Any]) -> str:
-    return ", ".join(sorted(process.name for process in live.values()))
-
-
-def _named(ti: Any) -> str:
-    """A task instance's name: its task, with the index when mapped."""
-    return ti.task_id if ti.map_index < 0 else f"{ti.task_id}[{ti.map_index}]"
-
-
-def _scheduled(data: dict[str, Any]) -> Any:
-    from airflow.serialization.serialized_objects import DagSerialization
-
-    return DagSerialization.from_dict(data)
-
-
-def _returned(reply: dict[str, Any], name: str) -> Any:
-    """What a learner process returned; Stopped, with the answer's line, when its code raised."""
-    if "raised" in reply:
-        place = f" (line {reply['line']} of {name})" if reply.get("line") else ""
-        raise learner.Stopped(f"{reply['raised']}{place}")
-    return reply["returned"]
-
-
-def call(place: Place, function: str, arguments: Sequence[Any]) -> Any:
-    """What the answer's function returns. Raises Stopped with what it raised."""
-    reply = learner.ask(
-        lambda: learner.called(place.answer, function, list(arguments)),
-        place.cell,
-        place.environment,
-        f"{function}(…)",
-        place.seconds,
-    )
-    return _returned(reply, place.answer.name)
+def environment(scratch: Path) -> dict[str, str]:
+    """Little of the reader's environment, so that an answer behaves here as anywhere."""
+    airflow = {key: value for key, value in os.environ.items() if key.startswith("AIRFLOW_")}
+    secret = {"AIRFLOW__API_AUTH__JWT_SECRET", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"}
+    return {
+        **{key: os.environ[key] for key in KEPT if key in os.environ},
+        **{key: value for key, value in airflow.items() if key not in secret},
+        "AIRFLOW__CORE__DAGS_FOLDER": str(scratch / "dags"),
+        "HOME": str(scratch / "home"),
+        "NO_PROXY": "127.0.0.1,localhost",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "TMPDIR": str(scratch / "tmp"),
+    }

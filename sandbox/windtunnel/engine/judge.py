@@ -16,13 +16,13 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from windtunnel.engine.nursery import Nursery
-from windtunnel.engine.question import Ground
+from windtunnel.engine.bench import Ground
+from windtunnel.engine.nursery import Bench, Nursery
 from windtunnel.errors import WindtunnelError
 from windtunnel.evidence import Case, NotJudged
 
 
-class Bench:
+class Evidence:
     """Evidence about one answer; an ``evidence.Source``.
 
     ``plan`` are the cases that the criteria asked for the last time: they are run ahead, side by side,
@@ -40,6 +40,7 @@ class Bench:
         self._ahead: dict[str, Future[dict[str, Any]]] = {}
         self._database = tempfile.TemporaryFile()  # noqa: SIM115 - closed by ``close``
         self._lock = threading.Lock()
+        self._benches: list[Bench] = []
         self._lost = False
         self.asked: list[Any] = []
 
@@ -76,8 +77,9 @@ class Bench:
         self._pool.shutdown(cancel_futures=True)
         self._database.close()
 
-    def _question(self, answer: Path, **what: Any) -> dict[str, Any]:
-        return {"name": answer.name, "source": answer.read_bytes().hex(), **what}
+    @staticmethod
+    def _question(answer: Path, **what: Any) -> dict[str, Any]:
+        return {"answer": answer, **what}
 
     def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
         if self._lost:
@@ -85,10 +87,22 @@ class Bench:
         left = self._until - time.monotonic()
         if left <= 0:
             return {"lost": "Stopped: the check took longer than it was given."}
-        reply = self._nursery.ask({**question, "seconds": min(self._seconds, left)}, self._database.fileno())
+        answer = question.pop("answer")
+        bench = self._bench(answer)
+        reply = bench.ask({**question, "seconds": min(self._seconds, left)})
+        if bench.usable:
+            self._benches.append(bench)
         if "lost" in reply and question["do"] == "run":
             self._lost = True  # what hung or died once is not given the time to do it again
         return reply
+
+    def _bench(self, answer: Path) -> Bench:
+        with self._lock:
+            while self._benches:
+                bench = self._benches.pop()
+                if bench.usable:
+                    return bench
+        return self._nursery.bench(answer, self._database.fileno())
 
     def _found(self, reply: dict[str, Any]) -> Any:
         if "broken" in reply:
@@ -107,23 +121,23 @@ def judge(ground: Ground, order: Mapping[str, Any], say: Callable[[dict[str, Any
     # The nursery comes first: its memory, which answers inherit, knows nothing of the criteria.
     with Nursery(ground) as nursery, _planned(order) as (plan, keep):
         until = time.monotonic() + order["time_limit"]
-        bench = Bench(nursery, plan, order["jobs"], order["seconds"], until)
+        evidence = Evidence(nursery, plan, order["jobs"], order["seconds"], until)
         try:
-            found = _criteria(order, bench, say)
+            found = _criteria(order, evidence, say)
         finally:
-            bench.close()
-        keep(bench.asked)
+            evidence.close()
+        keep(evidence.asked)
     return found
 
 
 def _criteria(
-    order: Mapping[str, Any], bench: Bench, say: Callable[[dict[str, Any]], None]
+    order: Mapping[str, Any], evidence: Evidence, say: Callable[[dict[str, Any]], None]
 ) -> dict[str, Any]:
     import pytest
 
     from windtunnel._criteria import Plugin
 
-    plugin = Plugin(Path(order["answer"]), bench, say)
+    plugin = Plugin(Path(order["answer"]), evidence, say)
     criteria = Path(order["criteria"])
     target = f"{criteria}::{order['only']}" if order["only"] else str(criteria)
     # Nothing of the reader's own pytest: no configuration, plugins or cache. Plain asserts: a criterion's

@@ -1,23 +1,21 @@
-"""The process that benches are forked from. It has seen neither the criteria nor any answer.
-
-A question comes as three descriptors: the question as JSON, the pipe for the reply, the answer's database.
-"""
+"""The process that benches are forked from. It has seen neither the criteria nor any answer."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
 import socket
 import tempfile
-import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from windtunnel.engine import kernel
-from windtunnel.engine.question import Ground, answer
+from windtunnel.engine.bench import Ground, receive, send, serve
+
+GRACE = 20.0  # seconds beyond the limits of what is asked, for the bench's own work
 
 
 class Nursery:
@@ -41,20 +39,59 @@ class Nursery:
         os.waitpid(self._process, 0)
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def ask(self, question: Mapping[str, Any], database: int) -> dict[str, Any]:
-        """The reply of a bench; see ``question.answer``. May be called from several threads at once."""
-        ours, theirs = os.pipe()
-        with tempfile.TemporaryFile() as asked:
-            asked.write(json.dumps(question).encode())
-            asked.flush()
-            socket.send_fds(self._ours, [b"?"], [asked.fileno(), theirs, database])
-        os.close(theirs)
-        with os.fdopen(ours, "rb") as pipe:
-            reply = pipe.read()
-        if not reply:
-            return {"lost": "Whoever watched your code was ended: does the file kill other processes?"}
-        found: dict[str, Any] = json.loads(reply)
+    def bench(self, answer: Path, database: int) -> Bench:
+        """A new bench for the answer. May be called from several threads at once."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            socket.send_fds(self._ours, [b"?"], [theirs.fileno(), database])
+        return Bench(ours, answer)
+
+
+class Bench:
+    """The judge's end of one bench, which answers one question at a time."""
+
+    def __init__(self, pipe: socket.socket, answer: Path) -> None:
+        self._pipe = pipe
+        self._process = 0
+        self.usable = True
+        try:
+            send(pipe, {"name": answer.name, "source": answer.read_bytes().hex()})
+            self._process = receive(pipe)
+        except (EOFError, BrokenPipeError):
+            self.usable = False
+
+    def ask(self, question: Mapping[str, Any]) -> dict[str, Any]:
+        """The reply; see ``bench._replied``. A bench that does not reply in time is ended."""
+        doing = what(question)
+        seconds = question["seconds"] * max(1, len(question.get("cases") or ())) + GRACE
+        self._pipe.settimeout(seconds)
+        try:
+            send(self._pipe, question)
+            found: dict[str, Any] = receive(self._pipe)
+        except TimeoutError:
+            self.end()
+            return {"lost": f"Stopped: {doing} took more than {seconds:g} s."}
+        except (EOFError, BrokenPipeError):
+            self.end()
+            return {
+                "lost": f"Whoever watched {doing} was ended: does the file kill processes, or fill memory?"
+            }
         return found
+
+    def end(self) -> None:
+        """End it, and all that it started."""
+        self.usable = False
+        self._pipe.close()
+        if self._process:
+            with suppress(ProcessLookupError):
+                os.kill(self._process, signal.SIGKILL)
+
+
+def what(question: Mapping[str, Any]) -> str:
+    """What is being done, for messages."""
+    if question["do"] == "run":
+        return "the run for " + ", ".join(case["date"] for case in question["cases"])
+    return "importing your file" if question["do"] == "parse" else f"{question['function']}(…)"
 
 
 def _work(ground: Ground, questions: socket.socket, folder: Path) -> None:
@@ -77,7 +114,7 @@ def _work(ground: Ground, questions: socket.socket, folder: Path) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, reap)
         while True:
-            said, descriptors, _, _ = socket.recv_fds(questions, 1, 3)
+            said, descriptors, _, _ = socket.recv_fds(questions, 1, 2)
             if not said:
                 leave()
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD, signal.SIGTERM})
@@ -94,8 +131,7 @@ def _work(ground: Ground, questions: socket.socket, folder: Path) -> None:
 
 
 def _bench(ground: Ground, descriptors: list[int], folder: Path) -> None:
-    """Answer one question. Never returns."""
-    asked, reply, database = descriptors
+    """Be a bench. Never returns."""
     try:
         for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
@@ -104,17 +140,8 @@ def _bench(ground: Ground, descriptors: list[int], folder: Path) -> None:
         nowhere = os.open(os.devnull, os.O_RDWR)
         for stream in (0, 1, 2):  # Airflow's scheduler talks a lot
             os.dup2(nowhere, stream)
-        with os.fdopen(asked, "rb") as source:
-            source.seek(0)
-            question = json.loads(source.read())
+        judge, database = descriptors
         mine = Path(tempfile.mkdtemp(dir=folder))
-        try:
-            found = answer(ground, question, database, mine)
-        except BaseException as error:
-            found = {"broken": "".join(traceback.format_exception(error))[-4_000:]}
-        if not ground.namespaces:
-            shutil.rmtree(mine, ignore_errors=True)
-        with os.fdopen(reply, "wb") as pipe:
-            pipe.write(json.dumps(found).encode())
+        serve(ground, socket.socket(fileno=judge), database, mine)
     finally:
         os._exit(0)

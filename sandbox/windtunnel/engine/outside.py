@@ -1,4 +1,4 @@
-"""The outside world of a question: one shop for each run, in a process that the answer cannot see."""
+"""The outside world of a bench: one shop for each run, in a process that the answer cannot see."""
 
 from __future__ import annotations
 
@@ -20,72 +20,96 @@ from world.shop import Shop
 
 LARGEST_BODY = 1 << 20  # bytes of a request that become evidence
 MOST_REQUESTS = 10_000
+MOST_CASES = 8  # of one question
 
 
 class Outside:
-    """Worlds, one for each case, served while the block lasts. The sockets are made on construction."""
+    """Worlds, one for each case of a question, served while the block lasts. Made in whoever's network it is in."""
 
-    def __init__(self, cases: Sequence[Mapping[str, Any]]) -> None:
-        self._cases = cases
-        self._sockets = [listen(0) for _ in cases]
-        self.urls = [address(each) for each in self._sockets]
+    def __init__(self) -> None:
+        self._sockets = [listen(0) for _ in range(MOST_CASES)]
+        self._urls = [address(each) for each in self._sockets]
         self.ports = [each.getsockname()[1] for each in self._sockets]
-        self._pipe: socket.socket | None = None
+        self._pipe, self._theirs = socket.socketpair()
         self._process = 0
 
     def __enter__(self) -> Outside:
-        if self._cases:
-            self._pipe, theirs = socket.socketpair()
-            self._process = os.fork()
-            if self._process == 0:
-                try:
-                    self._pipe.close()
-                    kernel.die_with_parent(signal.SIGKILL)
-                    asyncio.run(_serve(self._cases, self._sockets, theirs))
-                finally:
-                    os._exit(0)
-            theirs.close()
+        self._process = os.fork()
+        if self._process == 0:
+            try:
+                self._pipe.close()
+                kernel.die_with_parent(signal.SIGKILL)
+                asyncio.run(_serve(self._sockets, self._theirs))
+            finally:
+                os._exit(0)
+        self._theirs.close()
         for each in self._sockets:
             each.close()
         return self
 
+    def __exit__(self, *_: object) -> None:
+        os.kill(self._process, signal.SIGKILL)
+        os.waitpid(self._process, 0)
+        self._pipe.close()
+
+    def begin(self, cases: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Have a new world for each of the cases; returns their addresses."""
+        if len(cases) > MOST_CASES:
+            raise ValueError(f"{len(cases)} cases in one question: there may be {MOST_CASES}")
+        told = self._ask({"cases": [{"data": case["data"], "faults": case.get("faults")} for case in cases]})
+        if told:
+            raise ValueError(told)
+        return self._urls[: len(cases)]
+
     def received(self) -> list[list[dict[str, Any]]]:
-        """What each world was asked and told; see ``evidence.Request``."""
-        if self._pipe is None:
-            return []
-        self._pipe.sendall(b"?")
-        with self._pipe.makefile("rb") as replies:
-            found: list[list[dict[str, Any]]] = json.loads(replies.read() or b"[]")
+        """What each world was asked and told since ``begin``; see ``evidence.Request``."""
+        found: list[list[dict[str, Any]]] = self._ask({})
         return found
 
-    def __exit__(self, *_: object) -> None:
-        if self._process:
-            os.kill(self._process, signal.SIGKILL)
-            os.waitpid(self._process, 0)
+    def _ask(self, message: Mapping[str, Any]) -> Any:
+        self._pipe.sendall(json.dumps(message).encode() + b"\n")
+        parts = b""
+        while not parts.endswith(b"\n"):
+            part = self._pipe.recv(1 << 20)
+            if not part:
+                raise ConnectionError("the outside world has ended")
+            parts += part
+        return json.loads(parts)
 
 
-async def _serve(
-    cases: Sequence[Mapping[str, Any]], sockets: list[socket.socket], pipe: socket.socket
-) -> None:
-    """Serve until asked what was received; then tell, and return."""
-    worlds = {}
-    for case, each in zip(cases, sockets, strict=True):
-        shop = Shop() if case["data"] is None else Shop.from_tables(case["data"])
-        broken = [Fault(**fault) for fault in case.get("faults") or ()]
-        # No switch: an answer that could reach it would mend what it is to cope with.
-        worlds[each.getsockname()[1]] = _Recorder(create_app(shop, broken=broken, switch=False))
+async def _serve(sockets: list[socket.socket], pipe: socket.socket) -> None:
+    """Serve the worlds, and who asks for new ones and what they received."""
+    worlds: dict[int, _Recorder] = {}
+    ports = [each.getsockname()[1] for each in sockets]
 
     async def by_port(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
             await worlds[scope["server"][1]](scope, receive, send)
 
-    server = uvicorn.Server(uvicorn.Config(by_port, log_level="critical", access_log=False, lifespan="off"))
-    serving = asyncio.create_task(server.serve(sockets=sockets))
-    pipe.setblocking(False)
-    if await asyncio.get_running_loop().sock_recv(pipe, 1):
-        told = json.dumps([world.received for world in worlds.values()], default=str).encode()
-        await asyncio.get_running_loop().sock_sendall(pipe, told)
+    config = uvicorn.Config(by_port, log_level="critical", access_log=False, lifespan="off")
+    serving = asyncio.create_task(uvicorn.Server(config).serve(sockets=sockets))
+    reader, writer = await asyncio.open_unix_connection(sock=pipe, limit=1 << 30)
+    while line := await reader.readline():
+        message = json.loads(line)
+        if "cases" in message:
+            reply: Any = ""
+            try:
+                worlds |= {port: _world(case) for port, case in zip(ports, message["cases"], strict=False)}
+            except ValueError as error:  # an author's mistake
+                reply = str(error)
+            told = len(message["cases"])
+        else:
+            reply = [worlds[port].received for port in ports[:told]]
+        writer.write(json.dumps(reply, default=str).encode() + b"\n")
+        await writer.drain()
     serving.cancel()
+
+
+def _world(case: Mapping[str, Any]) -> _Recorder:
+    shop = Shop() if case["data"] is None else Shop.from_tables(case["data"])
+    broken = [Fault(**fault) for fault in case["faults"] or ()]
+    # No switch: an answer that could reach it would mend what it is to cope with.
+    return _Recorder(create_app(shop, broken=broken, switch=False))
 
 
 class _Recorder:

@@ -5,13 +5,11 @@ Import nothing else of Airflow before ``load``: its settings are read on import.
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import importlib
 import os
 import sys
 from collections.abc import Callable
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -84,14 +82,13 @@ class Loaded:
         settings.engine.dispose()
 
     def client(self) -> Any:
-        """The API that Airflow's supervisor talks to on behalf of a task, in this process, without a server."""
+        """The API that Airflow's supervisor talks to on behalf of a task; see ``api``."""
         from airflow.api_fastapi.common.dagbag import create_dag_bag
-        from airflow.sdk.api.client import Client
+
+        from windtunnel.engine import api
 
         self.app.state.dag_bag = create_dag_bag()
-        client = Client(base_url=None, token="", dry_run=True, transport=_transport(self.app))
-        client.base_url = "http://in-process.invalid./"
-        return client
+        return api.client(self.app)
 
 
 def load(template: Path, home: Path, progress: Callable[[str], None] = lambda _: None) -> Loaded:
@@ -148,32 +145,3 @@ def _redirect_databases(loaded: Loaded) -> None:
 
     for engine in (settings.engine, settings.async_engine.sync_engine):
         event.listen(engine, "do_connect", redirect)
-
-
-def _transport(app: Any) -> Any:
-    """Requests answered by ``app`` in the calling thread: a process with threads is not safe to fork."""
-    import anyio.to_thread
-    import httpx
-
-    async def at_once(function: Callable[..., Any], *arguments: Any, **_: Any) -> Any:
-        return function(*arguments)
-
-    anyio.to_thread.run_sync = at_once  # type: ignore[assignment]
-    loop = asyncio.new_event_loop()
-    asgi = httpx.ASGITransport(app=app)
-    lifespan = AsyncExitStack()
-    loop.run_until_complete(lifespan.enter_async_context(app.router.lifespan_context(app)))
-
-    class InThisThread(httpx.BaseTransport):
-        def handle_request(self, request: httpx.Request) -> httpx.Response:
-            async def answered() -> httpx.Response:
-                response = await asgi.handle_async_request(request)
-                return httpx.Response(
-                    response.status_code, headers=response.headers, content=await response.aread()
-                )
-
-            request.read()
-            assert lifespan is not None  # kept as long as this object is: ended, it would close the app
-            return loop.run_until_complete(answered())
-
-    return InThisThread()

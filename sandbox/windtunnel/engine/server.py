@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from windtunnel.engine import fingerprint, jail, kernel
+from windtunnel.engine.bench import Ground
 from windtunnel.engine.judge import judge
 from windtunnel.engine.preload import load, settle
-from windtunnel.engine.question import Ground
 
 IDLE = 30 * 60.0  # seconds
 LOOK = 5.0  # seconds between looks at the code

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -33,7 +33,16 @@ class Task(ActivitySubprocess):
     _begun: float = attrs.field(factory=time.monotonic)
 
     @classmethod
-    def on(cls, worker: Worker, name: str, ti: Any, log: Log, client: Any, selector: Any) -> Task:
+    def on(
+        cls,
+        worker: Worker,
+        environment: Mapping[str, str],
+        name: str,
+        ti: Any,
+        log: Log,
+        client: Any,
+        selector: Any,
+    ) -> Task:
         """Have ``worker`` run the task instance."""
         from airflow.executors.workloads import BundleInfo
         from airflow.executors.workloads.task import TaskInstanceDTO
@@ -41,7 +50,7 @@ class Task(ActivitySubprocess):
         # As WatchedSubprocess.start does, with a process that is there already.
         what = TaskInstanceDTO.model_validate(ti, from_attributes=True)
         pairs = [socket.socketpair() for _ in range(4)]
-        worker.give([theirs for _, theirs in pairs])
+        worker.give(environment, [theirs for _, theirs in pairs])
         for _, theirs in pairs:
             theirs.close()
         requests, output, errors, logs = (ours for ours, _ in pairs)

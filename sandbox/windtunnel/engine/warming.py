@@ -7,9 +7,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from windtunnel.engine import bench, learner
+from windtunnel.engine import learner, scheduler
+from windtunnel.engine.bench import Ground, environment, sweep
 from windtunnel.engine.jail import Jail, python_paths
-from windtunnel.engine.question import Ground, environment
 
 DAG = """
 from airflow.sdk import DAG, task
@@ -46,17 +46,19 @@ def run(ground: Ground) -> None:
         shutil.copy(template, folder / "airflow.db")
         loaded.use(folder / "airflow.db", file.parent)
         cell = Jail(folder, python_paths())
-        place = bench.Place(file, folder / "data", cell, environment(folder))
-        found = bench.parse(place)
+        place = scheduler.Place(file, folder / "data", cell, environment(folder))
+        found = scheduler.parse(place)
         assert list(found["dags"]) == ["warming"], found
         api = loaded.client()
-        made = bench.run(place, api, "warming", {"date": "2026-03-02"}, {})
+        workers = scheduler.Workers(cell)
+        made = scheduler.run(place, api, "warming", {"date": "2026-03-02"}, workers)
         assert made["state"] == "success", made
         learner.parsed(file)
         supervisor.InProcessTestSupervisor._api_client = staticmethod(lambda dag=None: api)  # type: ignore[method-assign]
         bag = BundleDagBag(dag_folder=str(file.parent), bundle_path=file.parent, bundle_name="dags-folder")
         bag.dags["warming"].test()
     finally:
+        sweep(set())
         loaded.close()
         os.environ.clear()
         os.environ.update(before)

@@ -7,6 +7,7 @@ memory is out of the next one's reach all the same, because the answer's modules
 from __future__ import annotations
 
 import gc
+import json
 import os
 import signal
 import socket
@@ -31,7 +32,7 @@ class Worker:
     class TimeoutExpired(Exception):
         """The task has not ended."""
 
-    def __init__(self, cell: Jail, environment: Mapping[str, str]) -> None:
+    def __init__(self, cell: Jail) -> None:
         self._control, theirs = socket.socketpair()
         self._alive = True
         self._leaving = False
@@ -39,16 +40,18 @@ class Worker:
         before = learner.open_files() - {theirs.fileno()}
         self.pid = os.fork()
         if self.pid == 0:
-            _serve(theirs, cell, environment, before)
+            _serve(theirs, cell, before)
         theirs.close()
         with suppress(OSError):
             os.setpgid(self.pid, self.pid)
 
-    def give(self, sockets: list[socket.socket]) -> None:
+    def give(self, environment: Mapping[str, str], sockets: list[socket.socket]) -> None:
         """Have it run a task that talks over these: requests, output, errors, log."""
         self._code = None
         with suppress(OSError):  # it has died: ``wait`` will tell
-            socket.send_fds(self._control, [b"t"], [each.fileno() for each in sockets])
+            socket.send_fds(
+                self._control, [json.dumps(environment).encode()], [each.fileno() for each in sockets]
+            )
 
     def wait(self, timeout: float | None = None) -> int:
         """The exit code of the task given last. Raises TimeoutExpired while it runs; never waits."""
@@ -91,7 +94,7 @@ class Worker:
         self._control.close()
 
 
-def _serve(control: socket.socket, cell: Jail, environment: Mapping[str, str], before: set[int]) -> None:
+def _serve(control: socket.socket, cell: Jail, before: set[int]) -> None:
     """Run what is given. Never returns."""
     try:
         os.setpgid(0, 0)
@@ -101,18 +104,21 @@ def _serve(control: socket.socket, cell: Jail, environment: Mapping[str, str], b
         kept = socket.socket(fileno=os.dup2(control.fileno(), 9))
         control.detach()
         control = kept
-        learner.lock_in(cell, environment)
+        learner.lock_in(cell, os.environ.copy())
         _log_to(LOG)
         from airflow.sdk.execution_time.supervisor import block_orm_access
 
         block_orm_access()  # type: ignore[no-untyped-call]
-        blocked = dict(os.environ)
+        blocked = {
+            key: os.environ[key]
+            for key in ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "AIRFLOW__CORE__SQL_ALCHEMY_CONN")
+        }
         while True:
-            said, descriptors, _, _ = socket.recv_fds(control, 1, 4)
+            said, descriptors, _, _ = socket.recv_fds(control, 1 << 16, 4)
             if not said:
                 break
             os.environ.clear()
-            os.environ.update(blocked)
+            os.environ.update(json.loads(said) | blocked)
             os.chdir(cell.scratch / "tmp")
             code = _task(*descriptors)
             _forget(str(cell.scratch / "dags"))

@@ -1,0 +1,431 @@
+"""A small scheduler: it runs an answer's DAG for given cases, each task in a process of its own, and tells.
+
+What decides is Airflow's own: the serialized DAG, ``DagRun.update_state``, the supervisor of a task and the API
+it talks to. What differs from a sandbox: one run at a time, and nobody waits. A task that is to be tried
+again, or looked after again, is so at once.
+"""
+
+from __future__ import annotations
+
+import selectors
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from windtunnel.engine import learner, limits
+from windtunnel.engine.collect import collected, xcoms
+from windtunnel.engine.jail import Jail
+from windtunnel.engine.logs import Log
+from windtunnel.engine.worker import Worker
+
+HOUR = 6  # runs are made for this hour (UTC) of their date
+PAUSE = 0.05  # seconds between looks when nothing is under way: a sensor that is rescheduled
+
+
+@dataclass
+class Place:
+    """Where one question is answered: the folders, and what locks the answer in."""
+
+    answer: Path  # in the DAG folder
+    data: Path  # what the answer sees as WINDTUNNEL_DATA
+    cell: Jail
+    environment: Mapping[str, str]
+    seconds: float = limits.TIME
+
+
+class Workers:
+    """Who runs the tasks of a bench: one worker for all, or, when several run side by side, one for each."""
+
+    def __init__(self, cell: Jail) -> None:
+        self._cell = cell
+        self._idle: list[Worker] = []
+        self._busy: list[Worker] = []
+
+    def one(self) -> Worker:
+        """A worker without a task."""
+        while self._idle:
+            worker = self._idle.pop()
+            if worker.usable:
+                break
+            worker.end()
+        else:
+            worker = Worker(self._cell)
+        self._busy.append(worker)
+        return worker
+
+    def free(self, worker: Worker, *, again: bool) -> None:
+        """Its task has ended. ``again``: it may run another one."""
+        self._busy.remove(worker)
+        if again and worker.usable:
+            self._idle.append(worker)
+        else:
+            worker.end()
+
+    def end_busy(self) -> None:
+        """End those whose task has not ended."""
+        for worker in self._busy:
+            worker.end()
+        self._busy = []
+
+    def idle(self) -> set[int]:
+        """The process ids of those without a task."""
+        return {worker.pid for worker in self._idle}
+
+
+@dataclass
+class Watched:
+    """What happened to the tasks of one run so far."""
+
+    logs: dict[str, Log] = field(default_factory=dict)
+    tries: dict[str, int] = field(default_factory=dict)
+    order: list[str] = field(default_factory=list)
+    spans: list[dict[str, Any]] = field(default_factory=list)
+
+
+def parse(place: Place) -> dict[str, Any]:
+    """``{"dags": {dag_id: shape}, "error": text}``, with the DAGs now in the database. Raises Stopped."""
+    from airflow.dag_processing.collection import update_dag_parsing_results_in_db
+    from airflow.serialization.serialized_objects import LazyDeserializedDAG
+
+    found = _returned(
+        learner.ask(
+            lambda: learner.parsed(place.answer),
+            place.cell,
+            place.environment,
+            "importing your file",
+            place.seconds,
+        ),
+        place.answer.name,
+    )
+    if found["error"] or not found["dags"]:
+        return {"dags": {}, "error": found["error"]}
+    try:
+        dags = [LazyDeserializedDAG(data=data) for data in found["dags"]]
+        shapes = {dag.dag_id: shape(_scheduled(dag.data)) for dag in dags}
+        session: Any = _session()
+        update_dag_parsing_results_in_db("dags-folder", None, dags, {}, None, set(), session)
+        session.commit()
+    except Exception as error:  # what a learner process reports may be anything
+        return {
+            "dags": {},
+            "error": f"Airflow's scheduler cannot read your DAG: {type(error).__name__}: {error}",
+        }
+    return {"dags": dict(sorted(shapes.items())), "error": ""}
+
+
+def shape(dag: Any) -> dict[str, Any]:
+    """A serialized DAG's structure; see ``evidence.Dag``."""
+    timetable = dag.timetable
+    planned = timetable.can_be_scheduled
+    return {
+        "schedule": getattr(timetable, "_expression", None) or (timetable.summary if planned else None),
+        "catchup": bool(dag.catchup),
+        "start_date": dag.start_date.isoformat() if dag.start_date else None,
+        "max_active_runs": dag.max_active_runs,
+        "tags": sorted(dag.tags or ()),
+        "tasks": {
+            task.task_id: {
+                "operator": task.task_type,
+                "upstream": sorted(task.upstream_task_ids),
+                "retries": int(task.retries or 0),
+                "trigger_rule": str(getattr(task.trigger_rule, "value", task.trigger_rule)),
+                "pool": task.pool,
+                "pool_slots": task.pool_slots,
+            }
+            for task in dag.task_dict.values()
+        },
+    }
+
+
+def run(place: Place, api: Any, dag_id: str, case: Mapping[str, Any], workers: Workers) -> dict[str, Any]:
+    """One run, and what it left; see ``evidence.Run``. Raises Stopped when it takes too long."""
+    from airflow.models.serialized_dag import SerializedDagModel
+
+    session = _session()
+    stored = SerializedDagModel.get(dag_id, session=session)
+    assert stored is not None
+    dag: Any = stored.dag
+    for task in dag.task_dict.values():
+        at_once = {"retry_delay": timedelta(0), "retry_exponential_backoff": 0, "max_retry_delay": None}
+        if task.is_mapped:
+            task.partial_kwargs.update(at_once)
+        else:
+            vars(task).update(at_once)
+    made = _create(dag, case, session)
+    made.dag = dag
+    watched = Watched()
+    try:
+        _to_the_end(made, place, int(case.get("parallel") or 1), workers, api, session, watched)
+    finally:
+        workers.end_busy()
+    session.expire_all()
+    instances = made.get_task_instances(session=session)
+    return {
+        "state": str(made.state),
+        "tasks": {_named(ti): str(ti.state) for ti in instances},
+        "xcoms": xcoms(dag_id, made.run_id, session),
+        "errors": {
+            _named(ti): watched.logs[_named(ti)].error(place.answer)
+            for ti in instances
+            if ti.state == "failed" and _named(ti) in watched.logs
+        },
+        "logs": {name: log.lines() for name, log in watched.logs.items()},
+        "tries": watched.tries,
+        "order": watched.order,
+        "spans": watched.spans,
+        **collected(place.data),
+    }
+
+
+def _session() -> Any:
+    from airflow import settings
+
+    assert settings.Session is not None
+    return settings.Session()
+
+
+def _create(dag: Any, case: Mapping[str, Any], session: Any) -> Any:
+    """The DagRun of a case. One of the same logical date makes way for it."""
+    from airflow.models.dagrun import DagRun
+    from airflow.sdk import DagRunState
+    from airflow.timetables.base import DataInterval
+    from airflow.utils.types import DagRunTriggeredByType, DagRunType
+    from pendulum import instance
+    from sqlalchemy import select
+
+    given = datetime.fromisoformat(case["date"])
+    moment = instance(given if len(case["date"]) > 10 else given.replace(hour=HOUR), tz="UTC")
+    logical = None if case.get("manual") else moment
+    for old in session.scalars(
+        select(DagRun).where(DagRun.dag_id == dag.dag_id, DagRun.logical_date == logical)
+    ):
+        session.delete(old)
+    session.flush()
+    interval = None
+    if case.get("interval"):
+        interval = DataInterval(
+            *(instance(datetime.fromisoformat(end), tz="UTC") for end in case["interval"])
+        )
+    elif logical is not None:
+        interval = dag.timetable.infer_manual_data_interval(run_after=logical)
+    made = dag.create_dagrun(
+        run_id=f"check__{moment.isoformat()}__{time.monotonic_ns()}",
+        logical_date=logical,
+        data_interval=interval,
+        run_after=moment,
+        run_type=DagRunType.MANUAL,
+        triggered_by=DagRunTriggeredByType.TEST,
+        triggering_user_name="windtunnel",
+        conf=dict(case.get("conf") or {}),
+        state=DagRunState.RUNNING,
+        start_date=datetime.now(UTC),
+        session=session,
+    )
+    session.commit()
+    return made
+
+
+def _to_the_end(
+    made: Any, place: Place, parallel: int, workers: Workers, api: Any, session: Any, watched: Watched
+) -> None:
+    """Run every task of a run, as its dependencies, pools and limits allow."""
+    from airflow.sdk import DagRunState
+
+    doing = f"the run for {made.run_after:%Y-%m-%d}"
+    deadline = time.monotonic() + place.seconds
+    selector = selectors.DefaultSelector()
+    live: dict[Any, Any] = {}
+    before: set[Any] = set()
+    try:
+        while True:
+            session.expire_all()
+            _nobody_waits(made, place, session)
+            ready, _ = made.update_state(session=session, execute_callbacks=False)
+            if made.state != DagRunState.RUNNING and not live:
+                return
+            made.schedule_tis(ready, session=session)
+            session.commit()
+            session.expire_all()
+            for ti in _startable(made, live, parallel, session):
+                live[ti.id] = _started(ti, workers.one(), place.environment, api, selector, session, watched)
+            if not live:
+                now = {(ti.id, ti.state) for ti in made.get_task_instances(session=session)}
+                session.commit()
+                if now == before and not _waiting(made, session):
+                    return  # nothing will ever happen: a pool that does not exist, say
+                if now == before:
+                    time.sleep(PAUSE)
+                before = now
+            else:
+                for process in _until_some_end(live, selector, deadline, doing):
+                    watched.spans.append(process.span())
+                    workers.free(process.worker, again=parallel == 1)
+            if time.monotonic() > deadline:
+                raise learner.Stopped(f"Stopped: {doing} took more than {place.seconds:g} s.")
+    finally:
+        for process in live.values():
+            process.end()
+        selector.close()
+
+
+def _nobody_waits(made: Any, place: Place, session: Any) -> None:
+    """What a sensor is to look at later, it looks at now; what a trigger waits for is waited for here."""
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.models.taskreschedule import TaskReschedule
+    from airflow.models.trigger import handle_event_submit
+    from airflow.sdk import TaskInstanceState
+    from airflow.triggers.base import TriggerEvent
+    from sqlalchemy import select, update
+
+    waiting = select(TaskInstance.id).where(
+        TaskInstance.dag_id == made.dag_id,
+        TaskInstance.run_id == made.run_id,
+        TaskInstance.state == TaskInstanceState.UP_FOR_RESCHEDULE,
+    )
+    for ti in made.get_task_instances(state=[TaskInstanceState.DEFERRED], session=session):
+        event = TriggerEvent(_waited_for(ti, place, session))  # type: ignore[no-untyped-call]
+        handle_event_submit(event, task_instance=ti, session=session)
+    session.execute(
+        update(TaskReschedule)
+        .where(TaskReschedule.ti_id.in_(waiting))
+        .values(reschedule_date=datetime.now(UTC))
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _waited_for(ti: Any, place: Place, session: Any) -> Any:
+    """What the trigger of a deferred task brings; its code may be the answer's own."""
+    from airflow.models.trigger import Trigger
+
+    trigger = session.get(Trigger, ti.trigger_id)
+    classpath, arguments = trigger.classpath, trigger.kwargs
+
+    def wait() -> Any:
+        return learner.event_of(classpath, arguments)
+
+    doing = f"waiting in {_named(ti)}"
+    return _returned(
+        learner.ask(wait, place.cell, place.environment, doing, place.seconds), place.answer.name
+    )
+
+
+def _waiting(made: Any, session: Any) -> bool:
+    from airflow.sdk import TaskInstanceState
+
+    patient = (
+        TaskInstanceState.UP_FOR_RESCHEDULE,
+        TaskInstanceState.UP_FOR_RETRY,
+        TaskInstanceState.DEFERRED,
+    )
+    return any(ti.state in patient for ti in made.get_task_instances(session=session))
+
+
+def _startable(made: Any, live: Mapping[Any, Any], parallel: int, session: Any) -> list[Any]:
+    """The scheduled task instances for which there is room, the most urgent first."""
+    from airflow.models.pool import Pool
+    from airflow.sdk import TaskInstanceState
+    from sqlalchemy import select
+
+    free = {name: slots for name, slots in session.execute(select(Pool.pool, Pool.slots))}
+    room = min(parallel, made.dag.max_active_tasks) - len(live)
+    by_task: dict[str, int] = {}
+    for process in live.values():
+        free[process.pool] -= process.slots
+        by_task[process.task_id] = by_task.get(process.task_id, 0) + 1
+    chosen = []
+    scheduled = made.get_task_instances(state=[TaskInstanceState.SCHEDULED], session=session)
+    for ti in sorted(scheduled, key=lambda ti: (-ti.priority_weight, ti.task_id, ti.map_index)):
+        task = made.dag.task_dict[ti.task_id]
+        most = getattr(task, "max_active_tis_per_dag", None) or getattr(
+            task, "max_active_tis_per_dagrun", None
+        )
+        if room < 1 or free.get(ti.pool, 0) < ti.pool_slots or (most and by_task.get(ti.task_id, 0) >= most):
+            continue
+        free[ti.pool] -= ti.pool_slots
+        by_task[ti.task_id] = by_task.get(ti.task_id, 0) + 1
+        room -= 1
+        chosen.append(ti)
+    return chosen
+
+
+def _started(
+    ti: Any,
+    worker: Worker,
+    environment: Mapping[str, str],
+    api: Any,
+    selector: Any,
+    session: Any,
+    watched: Watched,
+) -> Any:
+    """The task instance, running."""
+    from airflow.sdk import TaskInstanceState
+
+    from windtunnel.engine.task import Task
+
+    name = _named(ti)
+    ti.state, ti.queued_dttm = TaskInstanceState.QUEUED, datetime.now(UTC)
+    session.commit()
+    watched.order.append(name)
+    watched.tries[name] = ti.try_number
+    watched.logs[name] = log = Log()
+    task = Task.on(worker, environment, name, ti, log, api, selector)
+    session.commit()  # the API writes to the same database, over a connection of its own
+    return task
+
+
+def _until_some_end(live: dict[Any, Any], selector: Any, deadline: float, doing: str) -> list[Any]:
+    """Serve the running tasks until at least one has ended; returns those."""
+    while True:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise learner.Stopped(f"Stopped: {doing} took too long; {_names(live)} had not ended.")
+        for key, _ in selector.select(timeout=min(left, 0.02)):
+            handler, on_close = key.data
+            try:
+                more = handler(key.fileobj)
+            except (BrokenPipeError, ConnectionResetError):
+                more = False
+            if not more:
+                on_close(key.fileobj)
+                key.fileobj.close()
+        ended = [key for key, process in live.items() if process.ended()]
+        if ended:
+            return [live.pop(key) for key in ended]
+
+
+def _names(live: Mapping[Any, Any]) -> str:
+    return ", ".join(sorted(process.name for process in live.values()))
+
+
+def _named(ti: Any) -> str:
+    """A task instance's name: its task, with the index when mapped."""
+    return ti.task_id if ti.map_index < 0 else f"{ti.task_id}[{ti.map_index}]"
+
+
+def _scheduled(data: dict[str, Any]) -> Any:
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    return DagSerialization.from_dict(data)
+
+
+def _returned(reply: dict[str, Any], name: str) -> Any:
+    """What a learner process returned; Stopped, with the answer's line, when its code raised."""
+    if "raised" in reply:
+        place = f" (line {reply['line']} of {name})" if reply.get("line") else ""
+        raise learner.Stopped(f"{reply['raised']}{place}")
+    return reply["returned"]
+
+
+def call(place: Place, function: str, arguments: Sequence[Any]) -> Any:
+    """What the answer's function returns. Raises Stopped with what it raised."""
+    reply = learner.ask(
+        lambda: learner.called(place.answer, function, list(arguments)),
+        place.cell,
+        place.environment,
+        f"{function}(…)",
+        place.seconds,
+    )
+    return _returned(reply, place.answer.name)
