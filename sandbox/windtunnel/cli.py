@@ -11,13 +11,13 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from windtunnel import cli_exercises
+from windtunnel import cli_authors, cli_exercises
 from windtunnel.console import err, out
 from windtunnel.console import progress as _progress
 from windtunnel.errors import WindtunnelError
 from windtunnel.grading import command as grading
 
-SANDBOX, AUTHORS = "Sandbox", "Authors"  # the panels of --help
+SANDBOX = "Sandbox"  # a panel of --help
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -165,19 +165,7 @@ def doctor() -> None:
 cli_exercises.register(app)
 
 
-@app.command(epilog="Example: windtunnel notebooks 02 --jobs 1", rich_help_panel=AUTHORS)
-def notebooks(
-    slugs: Annotated[list[str] | None, typer.Argument(help="Chapters, or beginnings of their names.")] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="How many chapters at a time.")] = 2,
-    only_check: Annotated[
-        bool, typer.Option("--check", help="Name stale notebooks; execute nothing.")
-    ] = False,
-) -> None:
-    """Execute chapters on fresh sandboxes: book/*.md to notebooks/*.ipynb. Exit code 1 when one fails or is stale."""
-    from windtunnel.notebooks import run
-
-    raise typer.Exit(run(slugs or [], jobs, check=only_check, console=out))
-
+cli_authors.register(app)
 
 app.command(epilog=grading.EPILOG, rich_help_panel="Instructors")(grading.grade)
 

@@ -37,7 +37,8 @@ _STATES = {
 _FIELDS: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, JsonValue])
 _VALUE: TypeAdapter[Any] = TypeAdapter(JsonValue)
 _TASK = r"/task-instances/(?P<task>[^/]+)"
-_XCOM = r"/xcoms/(?P<dag_id>[^/]+)/(?P<run_id>[^/]+)/(?P<task_id>[^/]+)/(?P<key>[^/]+)"  # a key with slashes takes the other way
+# A key with slashes, and a part of a mapped task's values, take the other way.
+_XCOM = r"/xcoms/(?P<dag_id>[^/]+)/(?P<run_id>[^/]+)/(?P<task_id>[^/]+)/(?P<key>[^/]+)"
 
 
 def client(app: Any) -> Any:

@@ -35,6 +35,7 @@ class Ground:
 
     loaded: Loaded
     namespaces: bool
+    checks: Path  # where each check has its folder, named by its judge's process
 
 
 def send(pipe: socket.socket, message: Any) -> None:

@@ -113,8 +113,6 @@ def _processes(target: Path) -> None:
 
 def confine(jail: Jail) -> None:
     """Lock this process in for good. What it may still do afterwards is all that an answer can do."""
-    with contextlib.suppress(OSError):
-        os.nice(5)  # the machine stays its owner's
     if jail.root is not None:
         os.chroot(jail.root)
         os.chdir(jail.scratch / "tmp")

@@ -34,7 +34,7 @@ LOOK = 5.0  # seconds between looks at the code
 def prepare(template: Path, home: Path, progress: Callable[[str], None] = lambda _: None) -> Ground:
     """Import Airflow, and run one DAG, so that all that is done once is done."""
     namespaces = jail.namespaces()
-    ground = Ground(load(template, home, progress), namespaces)
+    ground = Ground(load(template, home, progress), namespaces, home / "checks")
     progress("running a first DAG")
     warm_up(ground)
     settle()
@@ -66,6 +66,7 @@ def serve(ground: Ground, listener: socket.socket, mark: str) -> None:
                 poll.unregister(number)
                 connection.close()
                 _end(process)
+                shutil.rmtree(ground.checks / f"windtunnel-check-{process}", ignore_errors=True)
         if not checks and (time.monotonic() - last > IDLE or fingerprint.of_code() != mark):
             return
 
