@@ -1,13 +1,14 @@
 # `make` alone explains the targets. ARGS passes options on: make lab ARGS=--no-browser
 PYTHON ?= python3
 ARGS ?=
+FOLDER ?=
 BIN := .venv/bin
 # A shell that forbids bytecode makes every start slow for ever.
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test book notebooks check up down clean lint lock
+.PHONY: help setup lab test book notebooks check watch grade prove up down clean lint lock
 
 help: ## this list
 	@echo "Windtunnel: learn Apache Airflow by running it."
@@ -39,6 +40,16 @@ notebooks: setup ## execute chapters on fresh sandboxes: book/*.md -> notebooks/
 
 check: setup ## check your exercises, or one: make check ARGS=03
 	@$(BIN)/windtunnel check $(ARGS)
+
+watch: setup ## check an exercise on every save, hints a key away: make watch ARGS=03
+	@$(BIN)/windtunnel watch $(ARGS)
+
+grade: setup ## grade what a class handed in: make grade FOLDER=handed-in ARGS="--exercise 03"
+	@test -n "$(FOLDER)" || { echo "Say which folder: make grade FOLDER=handed-in" >&2; exit 2; }
+	@$(BIN)/windtunnel grade "$(FOLDER)" $(ARGS)
+
+prove: setup ## prove that the checks tell right from wrong, on all known answers: make prove ARGS=01
+	@$(BIN)/windtunnel prove $(ARGS)
 
 up: setup ## start the sandbox in the background
 	@$(BIN)/windtunnel up $(ARGS)

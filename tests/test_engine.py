@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -12,7 +13,8 @@ import psutil
 import pytest
 
 from answers_on_trial import on_trial
-from windtunnel.engine import client
+from windtunnel.engine import client, fingerprint, server
+from windtunnel.errors import WindtunnelError
 
 HELLO = """\
     from airflow.sdk import DAG, task
@@ -104,6 +106,37 @@ def test_a_manual_run_has_no_logical_date_and_carries_its_conf(tmp_path):
     assert xcom["value"]["logical"] == "None"
     assert xcom["value"]["after"].startswith("2026-03-09 06:00:00")
     assert xcom["value"]["conf"] == {"a": 1}
+
+
+def test_xcoms_of_any_kind_come_through_and_none_is_one_of_them(tmp_path):
+    text = tasks("""\
+        @task
+        def give(ti=None):
+            for key, value in {"none": None, "list": [1, {"a": None}], "text": "ü'\\"", "with/slash": 1.5}.items():
+                ti.xcom_push(key=key, value=value)
+
+        @task
+        def take(ti=None):
+            return [ti.xcom_pull(task_ids="give", key=key) for key in ("none", "list", "text", "with/slash", "absent")]
+
+        give() >> take()
+        """)
+    [run] = on_trial(tmp_path, text)
+    taken = next(xcom["value"] for xcom in run["xcoms"] if xcom["task_id"] == "take")
+    assert taken == [None, [1, {"a": None}], "ü'\"", 1.5, None], run["errors"]
+
+
+def test_a_value_that_is_no_json_fails_its_task_with_the_reason(tmp_path):
+    text = tasks("""\
+        @task(retries=0)
+        def give():
+            return float("nan")
+
+        give()
+        """)
+    [run] = on_trial(tmp_path, text)
+    assert run["tasks"] == {"give": "failed"}
+    assert "JSON" in run["errors"]["give"] or "float" in run["errors"]["give"], run["errors"]
 
 
 def test_a_case_may_name_its_data_interval(tmp_path):
@@ -429,3 +462,48 @@ def until(condition, seconds):
             return True
         time.sleep(0.1)
     return False
+
+
+# --- the warm process
+
+
+@pytest.fixture
+def listener(tmp_path):
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        listener.listen()
+        yield listener
+
+
+def test_the_warm_process_leaves_when_it_has_had_no_work_for_a_while(listener, monkeypatch):
+    monkeypatch.setattr(server, "IDLE", 0.3)
+    monkeypatch.setattr(server, "LOOK", 0.05)
+    began = time.monotonic()
+    server.serve(None, listener, fingerprint.of_code())
+    assert 0.3 <= time.monotonic() - began < 5
+
+
+def test_the_warm_process_leaves_when_it_was_started_from_other_code(listener, monkeypatch):
+    monkeypatch.setattr(server, "LOOK", 0.05)
+    server.serve(None, listener, "other code")  # returns
+
+
+def test_an_edit_of_the_package_and_a_new_lock_are_other_code(tmp_path, monkeypatch):
+    package = tmp_path / "sandbox" / "windtunnel" / "engine"
+    package.mkdir(parents=True)
+    monkeypatch.setattr(fingerprint, "__file__", str(package / "fingerprint.py"))
+    marks = [fingerprint.of_code()]
+    (package / "new.py").write_text("")
+    marks.append(fingerprint.of_code())
+    (tmp_path / "requirements.lock").write_text("a==1")
+    marks.append(fingerprint.of_code())
+    assert len(set(marks)) == 3
+
+
+def test_the_sockets_are_in_a_folder_that_only_their_user_may_enter(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    folder = client._folder()
+    assert folder.stat().st_mode & 0o777 == 0o700
+    folder.chmod(0o755)
+    with pytest.raises(WindtunnelError, match="nobody else may enter"):
+        client._folder()

@@ -109,10 +109,12 @@ def _no_proxy() -> dict[str, str]:
 
 
 def connections(state: State, ports: Ports) -> dict[str, dict[str, object]]:
-    """Airflow connections every sandbox has: ``shop_api``, ``warehouse``, ``valkey``."""
+    """Airflow connections every sandbox has: ``shop_api``, ``weather_api``, ``warehouse``, ``valkey``."""
     secrets = state.secrets()
+    world = {"conn_type": "http", "host": f"http://{HOST}:{ports.world}"}
     return {
-        "shop_api": {"conn_type": "http", "host": f"http://{HOST}:{ports.world}"},
+        "shop_api": world,
+        "weather_api": world,
         "warehouse": {
             "conn_type": "postgres",
             "host": HOST,

@@ -59,7 +59,7 @@ def prove(
     run without being enough.
 
     Exit code 0: all of that holds. 1: something does not; it is named.
-    2: something could not be judged.
+    2: something could not be judged. 130: interrupted.
     """
     from windtunnel import proof
     from windtunnel.views.proof import terminal
@@ -67,13 +67,17 @@ def prove(
     exercises = proof.chosen(slugs or [])
     claims = [claim for exercise in exercises for claim in proof.claims(exercise)]
     outcomes = []
-    with _shown(err, len(claims)) as told:
-        for outcome in proof.trials(claims, jobs):
-            outcomes.append(outcome)
-            told(outcome)
+    try:
+        with _shown(err, len(claims)) as told:
+            for outcome in proof.trials(claims, jobs):
+                outcomes.append(outcome)
+                told(outcome)
+    except KeyboardInterrupt:
+        err.print(f"Stopped: {len(outcomes)} of {len(claims)} claims were tried.")
     found = proof.ordered(claims, outcomes)
-    out.print(terminal(found))
-    raise typer.Exit(found.exit_code)
+    if outcomes:
+        out.print(terminal(found))
+    raise typer.Exit(found.exit_code if len(outcomes) == len(claims) else 130)
 
 
 @contextlib.contextmanager

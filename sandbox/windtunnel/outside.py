@@ -16,6 +16,7 @@ ENDPOINTS = {
     "customers": "customers",
     "orders": "orders",
     "transactions": "transactions",
+    "weather": "weather",
 }
 
 
@@ -53,7 +54,7 @@ class World:
     """Every outside system of the sandbox: ``world.orders.fails(503, times=2)``."""
 
     def __init__(self) -> None:
-        self.crm, self.customers, self.orders, self.transactions = (
+        self.crm, self.customers, self.orders, self.transactions, self.weather = (
             Endpoint(self, path) for path in ENDPOINTS.values()
         )
 

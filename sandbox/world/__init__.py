@@ -1,1 +1,1 @@
-"""The outside systems that pipelines talk to, on loopback: a shop, its CRM and a dashboard."""
+"""The outside systems that pipelines talk to, on loopback: a shop, its CRM, a dashboard and a weather service."""

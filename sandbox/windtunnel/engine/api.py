@@ -27,15 +27,13 @@ from airflow.api_fastapi.execution_api.datamodels.token import TIClaims, TIToken
 from airflow.api_fastapi.execution_api.routes import task_instances, xcoms
 from airflow.utils.session import create_session
 from fastapi import HTTPException, Response
-from pydantic import JsonValue, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 # Annotated[A tagged a | B tagged b | …]: what a change of state may be.
 _STATES = {
     get_args(choice)[1].tag: TypeAdapter(get_args(choice)[0])
     for choice in get_args(get_args(TIStateUpdate)[0])
 }
-_FIELDS: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, JsonValue])
-_VALUE: TypeAdapter[Any] = TypeAdapter(JsonValue)
 _TASK = r"/task-instances/(?P<task>[^/]+)"
 # A key with slashes, and a part of a mapped task's values, take the other way.
 _XCOM = r"/xcoms/(?P<dag_id>[^/]+)/(?P<run_id>[^/]+)/(?P<task_id>[^/]+)/(?P<key>[^/]+)"
@@ -82,7 +80,8 @@ class Transport(httpx.BaseTransport):
             return httpx.Response(error.status_code, json={"detail": error.detail}, headers=error.headers)
         except ValidationError as error:
             return httpx.Response(
-                HTTPStatus.UNPROCESSABLE_ENTITY, json={"detail": error.errors(include_url=False)}
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                json={"detail": error.errors(include_url=False, include_input=False)},
             )
         return httpx.Response(status, content=body, headers={"content-type": "application/json"})
 
@@ -112,8 +111,8 @@ def _state(app: Any, found: re.Match[str], request: httpx.Request, session: Any)
 
 
 def _rendered(_app: Any, found: re.Match[str], request: httpx.Request, session: Any) -> tuple[int, bytes]:
-    told = task_instances.ti_put_rtif(UUID(found["task"]), _FIELDS.validate_json(request.content), session)
-    return HTTPStatus.CREATED, _VALUE.dump_json(told)
+    told = task_instances.ti_put_rtif(UUID(found["task"]), json.loads(request.content), session)
+    return HTTPStatus.CREATED, json.dumps(told).encode()
 
 
 def _get_xcom(_app: Any, found: re.Match[str], request: httpx.Request, session: Any) -> tuple[int, bytes]:
@@ -128,12 +127,12 @@ def _set_xcom(_app: Any, found: re.Match[str], request: httpx.Request, session: 
     told = xcoms.set_xcom(
         **found.groupdict(),
         session=session,
-        value=_VALUE.validate_json(request.content),
+        value=json.loads(request.content) if request.content else None,
         map_index=int(asked.get("map_index", -1)),
         dag_result=asked.get("dag_result", "false").lower() == "true",
         mapped_length=None if mapped_length is None else int(mapped_length),
     )
-    return HTTPStatus.CREATED, _VALUE.dump_json(told)
+    return HTTPStatus.CREATED, json.dumps(told).encode()
 
 
 _DIRECT = [

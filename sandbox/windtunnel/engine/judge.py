@@ -41,7 +41,7 @@ class Evidence:
         self._database = tempfile.TemporaryFile()  # noqa: SIM115 - closed by ``close``
         self._lock = threading.Lock()
         self._benches: list[Bench] = []
-        self._lost = False
+        self._lost = ""  # why nothing more is run
         self.asked: list[Any] = []
 
     def parse(self, answer: Path) -> dict[str, Any]:
@@ -73,7 +73,7 @@ class Evidence:
 
     def close(self) -> None:
         """Give up what was not asked for after all."""
-        self._lost = True
+        self._lost = self._lost or "the check is over"
         self._pool.shutdown(cancel_futures=True)
         self._database.close()
 
@@ -83,7 +83,7 @@ class Evidence:
 
     def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
         if self._lost:
-            return {"lost": "not run"}
+            return {"lost": self._lost}
         left = self._until - time.monotonic()
         if left <= 0:
             return {"lost": "Stopped: the check took longer than it was given."}
@@ -93,7 +93,7 @@ class Evidence:
         if bench.usable:
             self._benches.append(bench)
         if "lost" in reply and question["do"] == "run":
-            self._lost = True  # what hung or died once is not given the time to do it again
+            self._lost = reply["lost"]  # what hung or died once is not given the time to do it again
         return reply
 
     def _bench(self, answer: Path) -> Bench:

@@ -10,6 +10,8 @@ from pathlib import Path
 from windtunnel.engine import learner, scheduler
 from windtunnel.engine.bench import Ground, environment, sweep
 from windtunnel.engine.jail import Jail, python_paths
+from world.service import create_app
+from world.shop import Shop
 
 DAG = """
 from airflow.sdk import DAG, task
@@ -36,6 +38,7 @@ def run(ground: Ground) -> None:
     from airflow.dag_processing.dagbag import BundleDagBag
 
     folder = Path(tempfile.mkdtemp(prefix="windtunnel-warming-"))
+    create_app(Shop())  # which remembers the shop it has invented
     loaded, template = ground.loaded, ground.loaded.database
     before = dict(os.environ)
     try:

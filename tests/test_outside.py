@@ -1,0 +1,56 @@
+"""The reader's hold on the outside world, on a real one; and the connections by which pipelines find it."""
+
+import json
+import threading
+import time
+
+import pytest
+
+from windtunnel import airflow_env
+from windtunnel.errors import WindtunnelError
+from windtunnel.outside import ENDPOINTS, World
+from windtunnel.state import SECRETS, Ports, State
+from world.service import address, create_app, listen, server_for
+
+OSLO = {"city": "Oslo", "date": "2026-03-03"}
+
+
+@pytest.fixture
+def world(monkeypatch):
+    """The reader's `world`, in front of one that is served for this test."""
+    listening = listen(0)
+    server = server_for(create_app())
+    serving = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    serving.start()
+    while not server.started:
+        time.sleep(0.01)
+    monkeypatch.setattr(World, "url", address(listening))
+    yield World()
+    server.should_exit = True
+    serving.join()
+
+
+def test_every_system_has_a_name_that_can_be_broken_and_mended(world):
+    for name, path in ENDPOINTS.items():
+        endpoint = getattr(world, name)
+        assert endpoint.path == path
+        endpoint.fails(503)
+        with pytest.raises(WindtunnelError, match=f"/{path} answered 503"):
+            endpoint.get()
+    world.mend()
+    assert world.orders.get(start="2026-03-01", end="2026-03-02")["orders"]
+
+
+def test_the_weather_refuses_as_often_as_it_is_told(world):
+    world.weather.fails(429, times=1)
+    with pytest.raises(WindtunnelError, match="/weather answered 429"):
+        world.weather.get(**OSLO)
+    assert world.weather.get(**OSLO)["city"] == "Oslo"
+
+
+def test_the_shop_and_the_weather_have_connections_to_the_world(tmp_path):
+    (tmp_path / "secrets.json").write_text(json.dumps(dict.fromkeys(SECRETS, "x")))
+    found = airflow_env.connections(State(tmp_path), Ports(api=1, postgres=2, valkey=3, world=8090))
+    assert {name for name, value in found.items() if value["host"] == "http://127.0.0.1:8090"} == {
+        *("shop_api", "weather_api")
+    }
