@@ -10,6 +10,8 @@ import pytest
 import yaml
 
 from booksite import ROOT, Site, build, build_once, loads, specimen_book
+from windtunnel import brief
+from windtunnel.exercises import exercises
 
 STATIC = ROOT / "book" / "_static"
 OUTSIDE = re.compile(r"\s*(?:[a-z]+:)?//", re.IGNORECASE)
@@ -31,18 +33,24 @@ def listed_pages() -> list[str]:
     """The pages that _toc.yml lists, as paths without an ending."""
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
     parts = [toc, *toc.get("parts", [])]
-    chapters = [chapter["file"] for part in parts for chapter in part.get("chapters", [])]
-    return sorted(page.removesuffix(".md").removesuffix(".ipynb") for page in [toc["root"], *chapters])
+    chapters = [chapter for part in parts for chapter in part.get("chapters", [])]
+    entries = [*chapters, *(section for chapter in chapters for section in chapter.get("sections", []))]
+    pages = [toc["root"], *(entry["file"] for entry in entries if "file" in entry)]
+    for entry in entries:
+        found = ROOT.glob(f"{entry['glob']}.md") if "glob" in entry else ()
+        pages += [path.relative_to(ROOT).as_posix() for path in found]
+    return sorted(page.removesuffix(".md").removesuffix(".ipynb") for page in pages)
 
 
 def test_every_page_of_the_table_of_contents_is_built_and_no_other(site: Site) -> None:
     assert site.pages == [f"{page}.html" for page in listed_pages()]
 
 
-def test_every_chapter_and_text_page_is_in_the_table_of_contents() -> None:
+def test_every_chapter_brief_and_text_page_is_in_the_table_of_contents() -> None:
+    briefs = {f"exercises/{exercise.slug}/exercise" for exercise in exercises()}
     chapters = {f"notebooks/{path.stem}" for path in (ROOT / "notebooks").glob("*.ipynb")}
     texts = {f"book/{path.stem}" for path in (ROOT / "book").glob("*.md") if not path.stem[0].isdigit()}
-    assert sorted(chapters | texts) == listed_pages()
+    assert sorted(chapters | texts | briefs) == listed_pages()
 
 
 def test_the_site_opens_at_its_root(site: Site) -> None:
@@ -93,6 +101,30 @@ def test_the_scan_sees_what_a_browser_would_load() -> None:
         "https://a/x.css",
         "https://b/x.woff2",
     ]
+
+
+def test_the_page_of_all_exercises_has_each_with_the_title_and_points_of_its_brief(site: Site) -> None:
+    page = (site.html / "book" / "exercises.html").read_text()
+    rows = re.findall(r"<tr[^>]*>(.*?)</tr>", page, re.DOTALL)
+    for exercise in exercises():
+        [row] = [row for row in rows if f'href="../exercises/{exercise.slug}/exercise.html"' in row]
+        points = re.search(r"\*\*Total\*\* \| \*\*(\d+)\*\*", exercise.brief.read_text())
+        assert points
+        cells = [re.sub(r"<[^>]+>", "", cell).strip() for cell in re.findall(r"<td.*?</td>", row, re.DOTALL)]
+        assert cells[:2] == [exercise.slug[:2], brief.title(exercise)]
+        assert cells[3] == points[1]
+        assert cells[2]
+
+
+def test_hints_are_folded_on_the_page_of_an_exercise_and_not_in_its_table_of_contents(site: Site) -> None:
+    for exercise in exercises():
+        page = (site.html / "exercises" / exercise.slug / "exercise.html").read_text()
+        boxes = re.findall(
+            r'<div class="[^"]*\bdropdown\b[^"]*admonition[^"]*">\s*<p class="admonition-title">', page
+        )
+        assert len(boxes) == len(brief.hints(exercise))
+        assert '<a class="reference internal nav-link" href="#hints">' in page
+        assert len(re.findall(r"<h3>", page)) == 0
 
 
 def test_tags_hide_and_remove_what_they_say(specimen: Site) -> None:

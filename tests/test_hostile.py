@@ -36,7 +36,10 @@ enclosed = pytest.mark.skipif(not jail.namespaces(), reason="this user may have 
 
 def on_import(body):
     """A file that Airflow takes for a DAG's, and that does ``body`` on import."""
-    return "import ctypes, os, signal, sys  # airflow looks for the word DAG before it imports a file\n" + dedent(body)
+    return (
+        "import ctypes, os, signal, sys  # airflow looks for the word DAG before it imports a file\n"
+        + dedent(body)
+    )
 
 
 def task(body, *, retries=0, head=""):
@@ -60,15 +63,30 @@ def task(body, *, retries=0, head=""):
     )
 
 
+@pytest.fixture(autouse=True, scope="module")
+def warm(tmp_path_factory):
+    """What a start of the engine takes is no answer's time."""
+    assert judged_as_ever(tmp_path_factory.mktemp("warm"))
+
+
 @pytest.fixture(autouse=True)
-def nothing_is_left():
+def nothing_is_left(warm):
     """Wait until what a test began is gone, and fail when it stays."""
-    processes, files = ours(), set(Path(tempfile.gettempdir()).iterdir())
+    processes, files = ours(), folders()
     yield
     left = ours() - processes
     assert until(lambda: not left & ours(), 10), [psutil.Process(pid).cmdline() for pid in left & ours()]
-    made = [p for p in set(Path(tempfile.gettempdir()).iterdir()) - files if "windtunnel-check" in p.name]
-    assert until(lambda: not any(path.exists() for path in made), 10), made
+    made = folders() - files
+    assert until(lambda: not made & folders(), 10), made
+
+
+def folders():
+    """What checks have made of folders, and answers of files outside of them."""
+    return {
+        path
+        for pattern in ("*/checks/*", "windtunnel-*.mark")
+        for path in Path(tempfile.gettempdir()).glob(pattern)
+    }
 
 
 def ours():
@@ -77,7 +95,8 @@ def ours():
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
             nobodys = jail._THROWAWAY <= process.uids().real < jail._THROWAWAY + 4_000
-            if nobodys or "windtunnel-check-" in process.cwd():
+            mine = process.uids().real == os.getuid()
+            if nobodys or (mine and "windtunnel-check-" in process.cwd()):
                 found.add(process.pid)
     return found
 
@@ -92,7 +111,7 @@ def until(condition, seconds):
     return True
 
 
-def refused(folder, text, *words, cases=(NOON,), seconds=5.0, within=30.0, **order):
+def refused(folder, text, *words, cases=(NOON,), seconds=5.0, within=60.0, **order):
     """The reason, in one line with all ``words`` in it, why the answer has no points."""
     began = time.monotonic()
     found = on_trial(folder, text, *cases, seconds=seconds, **order)
@@ -176,7 +195,7 @@ def test_a_task_that_defers_for_ever_is_stopped(tmp_path):
         """\
         from datetime import timedelta
         from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
-        from airflow.sdk.bases.operator import TaskDeferred
+        from airflow.sdk.exceptions import TaskDeferred
         raise TaskDeferred(trigger=TimeDeltaTrigger(timedelta(days=9999)), method_name="execute")
         """
     )
@@ -199,8 +218,7 @@ def test_a_fork_bomb_runs_out_of_processes(tmp_path):
             except OSError:
                 time.sleep(0.01)
         """)
-    refused(tmp_path, text, seconds=3)
-    assert judged_as_ever(tmp_path)
+    refused(tmp_path, text, seconds=1.5)
 
 
 def test_a_fork_bomb_on_import_runs_out_of_processes(tmp_path):
@@ -236,9 +254,7 @@ def test_memory_is_limited_over_all_processes_of_an_answer_together(tmp_path):
                 time.sleep(60)
         time.sleep(60)
         """)
-    before = psutil.virtual_memory().available
     refused(tmp_path, text, "GB of memory", seconds=20)
-    assert until(lambda: psutil.virtual_memory().available > before - (1 << 30), 5)
     assert judged_as_ever(tmp_path)
 
 
@@ -301,14 +317,15 @@ def test_a_gigabyte_of_log_without_an_end_of_line_stops_the_task(tmp_path):
     refused(tmp_path, task("while True: os.write(3, bytes(65536))"), "printed more than 10 MB", seconds=20)
 
 
-def test_a_gigabyte_printed_on_import_goes_nowhere(tmp_path):
-    text = "import os\nfor _ in range(16384): os.write(1, bytes(65536))\n" + dedent(HONEST)
-    [run] = on_trial(tmp_path, text, NOON)
-    assert run["state"] == "success"
+def test_a_gigabyte_printed_on_import_goes_nowhere_until_a_task_prints_it(tmp_path):
+    text = task("return 1", head="for _ in range(16384): os.write(1, bytes(65536))")
+    refused(tmp_path, text, "printed more than 10 MB", seconds=20)
 
 
-def test_a_giant_value_handed_on_is_refused(tmp_path):
-    refused(tmp_path, task("return 'x' * (64 << 20)"), "16 MB", seconds=20)
+def test_a_giant_value_handed_on_is_refused_with_what_to_do_instead(tmp_path):
+    text = task("""task_instance.xcom_push("giant", "x" * (64 << 20))""")
+    refused(tmp_path, text, "handed 64 MB to Airflow", "hand on where the data are instead", seconds=20)
+    refused(tmp_path, task("return 'x' * (64 << 20)"), "a value that is returned is printed, too", seconds=20)
     assert judged_as_ever(tmp_path)
 
 
@@ -335,16 +352,20 @@ def test_ten_thousand_tasks_are_a_reason_or_a_run_but_no_breakdown(tmp_path):
         ("raise KeyboardInterrupt", []),
         ("os.abort()", ["SIGABRT"]),
         ("os.kill(os.getpid(), 9)", ["SIGKILL"]),
-        ("ctypes.string_at(0)", ["SIGSEGV"]),
+        ("ctypes.string_at(0)", ["importing your file"]),
     ],
 )
 def test_ending_python_on_import_is_no_way_out(tmp_path, end, words):
-    refused(tmp_path, on_import(end), *words)
+    refused(tmp_path, on_import(end), *words, seconds=2)
 
 
 @pytest.mark.parametrize(
     ("end", "word"),
-    [("os._exit(0)", "exit code 0"), ("os.abort()", "SIGABRT"), ("os.execv('/bin/true', ['true'])", "exit code 0")],
+    [
+        ("os._exit(0)", "exit code 0"),
+        ("os.abort()", "SIGABRT"),
+        ("os.execv('/bin/true', ['true'])", "exit code 0"),
+    ],
 )
 def test_ending_python_in_a_task_is_no_success(tmp_path, end, word):
     refused(tmp_path, task(end), word)
@@ -374,18 +395,14 @@ def test_an_alarm_set_by_one_task_does_not_end_the_next(tmp_path):
 
 def test_the_processes_that_watch_cannot_be_ended(tmp_path):
     text = task("""\
-        found = {}
-        for name, pid in {"parent": os.getppid(), "first": 1, "all": -1}.items():
+        for pid in (os.getppid(), 1, -1, -os.getppid()):
             try:
-                if name != "all":
-                    os.kill(pid, signal.SIGKILL)
-                found[name] = "sent"
-            except OSError as error:
-                found[name] = type(error).__name__
-        os.kill(-1, signal.SIGTERM)
-        time.sleep(5)
+                os.kill(pid, signal.SIGKILL)
+            except OSError:
+                pass
+        return "and went on"
         """)
-    refused(tmp_path, text, "SIGTERM")
+    assert told(tmp_path, text) == "and went on"
     assert judged_as_ever(tmp_path)
 
 
@@ -464,13 +481,9 @@ def test_a_result_written_anywhere_is_not_believed(tmp_path):
     "report",
     [
         b"{",
-        b"null",
         b"[]",
-        b"{}",
         b'{"returned": []}',
         b'{"returned": {"dags": [{"dag": 1}], "error": ""}}',
-        b'{"returned": {"dags": 3, "error": ""}}',
-        b'{"returned": {"dags": [], "error": 7}}',
         b'{"raised": [1], "line": {}}',
         b"[" * 100_000,
         b"\xff\xfe",
@@ -493,8 +506,7 @@ def test_a_report_of_any_form_is_no_breakdown(tmp_path, report):
 
 def test_a_forged_structure_has_the_scheduler_read_no_other_file(tmp_path):
     for place in ("/dev/zero", "/etc/passwd"):
-        text = (
-            dedent(f"""\
+        text = dedent(f"""\
             from airflow.serialization.serialized_objects import DagSerialization
             upstream = DagSerialization.to_dict
             def forged(dag):
@@ -503,9 +515,7 @@ def test_a_forged_structure_has_the_scheduler_read_no_other_file(tmp_path):
                 data["dag"]["relative_fileloc"] = "../../../etc/passwd"
                 return data
             DagSerialization.to_dict = forged
-            """)
-            + dedent(HONEST)
-        )
+            """) + dedent(HONEST)
         [run] = on_trial(tmp_path, text, NOON, seconds=5)
         assert run["state"] == "success", run["errors"]
 
@@ -539,11 +549,10 @@ def test_garbage_to_the_supervisor_costs_the_task_alone(tmp_path, garbage):
         task_runner.SUPERVISOR_COMMS.socket.sendall({garbage})
         time.sleep(60)
         """)
-    refused(tmp_path, text, seconds=3)
-    assert judged_as_ever(tmp_path)
+    refused(tmp_path, text, seconds=1.5)
 
 
-@pytest.mark.parametrize("line", ["[]", "{}", "3", '{"level": []}', '{"level": "info", "timestamp": "x"}', "\\xff{"])
+@pytest.mark.parametrize("line", ["[]", '{"level": "info", "timestamp": "x"}', "\\xff{"])
 def test_garbage_in_the_log_costs_the_log_alone(tmp_path, line):
     text = task(f"""\
         os.write(3, {line!r}.encode("latin-1") + b"\\n")
@@ -563,7 +572,7 @@ def test_questions_whose_answers_nobody_reads_do_not_stop_the_supervisor(tmp_pat
             comms.socket.sendall(_RequestFrame(id=number, body=ask.model_dump()).as_bytes())
         time.sleep(60)
         """)
-    refused(tmp_path, text, seconds=3, within=12)
+    refused(tmp_path, text, seconds=2, within=15)
 
 
 def test_the_supervisor_is_not_asked_out_of_its_descriptors(tmp_path):
@@ -591,12 +600,26 @@ def test_a_value_nested_without_end_is_refused(tmp_path):
     assert judged_as_ever(tmp_path)
 
 
-@pytest.mark.parametrize(
-    "value", ["float('nan')", "float('inf')", "object()", "{1, 2}", "'\\ud800'", "b'\\xff'", "{(1, 2): 3}", "10**5000"]
-)
-def test_a_value_that_is_no_json_is_a_value_or_a_reason(tmp_path, value):
-    found = on_trial(tmp_path, task(f"return {value}"), NOON, seconds=5)
-    assert not isinstance(found, str), found
+def test_values_that_are_no_json_are_values_or_reasons(tmp_path):
+    values = [
+        "float('nan')",
+        "float('inf')",
+        "object()",
+        "{1, 2}",
+        "'\\ud800'",
+        "b'\\xff'",
+        "{(1, 2): 3}",
+        "10**5000",
+    ]
+    tasks = [
+        f"    @task\n    def t{number}(): return {value}\n    t{number}()"
+        for number, value in enumerate(values)
+    ]
+    head = "from airflow.sdk import DAG, task\nwith DAG('d', schedule=None):\n"
+    [run] = on_trial(tmp_path, head + "\n".join(tasks), NOON, seconds=20)
+    assert len(run["tasks"]) == len(values)
+    assert set(run["tasks"].values()) <= {"success", "failed"}
+    assert all(message.isprintable() for message in run["errors"].values())
 
 
 def test_a_pickle_is_not_opened_by_the_engine(tmp_path):
@@ -604,13 +627,13 @@ def test_a_pickle_is_not_opened_by_the_engine(tmp_path):
         import pickle
         class Bomb:
             def __reduce__(self):
-                return os.system, ("touch /tmp/windtunnel-check-bomb",)
+                return os.system, ("touch /tmp/windtunnel-bomb.mark",)
         (DATA / "a.pickle").write_bytes(pickle.dumps(Bomb()))
         task_instance.xcom_push("bomb", {"__classname__": "os.system", "__version__": 1, "__data__": "true"})
         return {"__type": "airflow_exc_ser", "__var": {"exc_cls_name": "os.system", "args": ["true"], "kwargs": {}}}
         """)
     [run] = on_trial(tmp_path, text, NOON, seconds=5)
-    assert not Path("/tmp/windtunnel-check-bomb").exists()
+    assert not Path("/tmp/windtunnel-bomb.mark").exists()
     assert run["state"] in ("success", "failed")
 
 
@@ -677,9 +700,8 @@ def test_an_answer_reads_neither_solutions_nor_tests_nor_the_engines_memory(tmp_
         probe("exercises", lambda: os.listdir({str(ROOT / "exercises")!r}) and "read")
         probe("tests", read({str(Path(__file__))!r}))
         probe("secret", read({str(secret)!r}))
-        probe("home", lambda: os.listdir({str(Path.home())!r}) and "read")
-        probe("through /proc/1/root", lambda: os.listdir("/proc/1/root" + {str(ROOT)!r} + "/solutions") and "read")
-        probe("through /proc/self/root", lambda: os.listdir("/proc/self/root" + {str(ROOT)!r} + "/solutions") and "read")
+        for root in ("/proc/1/root", "/proc/self/root", "/proc/self/cwd/../../../.."):
+            probe(root, lambda root=root: os.listdir(root + {str(ROOT)!r} + "/solutions") and "read")
         probe("through the parent's cwd", lambda: os.listdir(f"/proc/{{os.getppid()}}/cwd") and "read")
         for what in ("environ", "mem", "maps", "root", "fd", "stack"):
             for pid in (1, os.getppid()):
@@ -706,7 +728,16 @@ def test_an_answer_reads_neither_solutions_nor_tests_nor_the_engines_memory(tmp_
 
 
 def test_an_answer_writes_nothing_outside_its_folder(tmp_path):
-    places = [tmp_path, Path.home(), ROOT, ROOT / "sandbox", Path("/var/tmp"), Path("/etc"), Path("/dev/shm"), Path("/")]
+    places = [
+        tmp_path,
+        Path.home(),
+        ROOT,
+        ROOT / "sandbox",
+        Path("/var/tmp"),
+        Path("/etc"),
+        Path("/dev/shm"),
+        Path("/"),
+    ]
     text = task(f"""\
         found = []
         for place in {[str(place) for place in places]}:
@@ -723,17 +754,17 @@ def test_an_answer_writes_nothing_outside_its_folder(tmp_path):
                 found.append(path)
             except OSError:
                 pass
-        Path("/tmp/windtunnel-note").write_text("its own")
+        Path("/tmp/windtunnel-note.mark").write_text("its own")
         return found
         """)
     try:
-        assert set(told(tmp_path, text)) <= ({"/"} if jail.namespaces() else set())
-        assert not Path("/tmp/windtunnel-note").exists()
+        assert told(tmp_path, text) == []
+        assert not Path("/tmp/windtunnel-note.mark").exists()
         for place in places:
             assert not (place / "windtunnel-forged.py").exists()
     finally:
         for place in [*places, Path("/tmp")]:
-            for name in ("forged.py", "conftest.py", "note"):
+            for name in ("forged.py", "conftest.py", "note.mark"):
                 (place / f"windtunnel-{name}").unlink(missing_ok=True)
 
 
@@ -892,8 +923,9 @@ def test_a_data_folder_made_a_link_is_not_followed(tmp_path):
     assert judged_as_ever(tmp_path)
 
 
-def test_what_is_said_is_one_printable_line(tmp_path):
-    message = refused(tmp_path, task(r"raise ValueError('a\x1b[2J\rb\n\ud800c')"), "ValueError")
+@pytest.mark.parametrize(("said", "shown"), [(r"a\x1b[2J\rb\nc", "ValueError: a [2J b c"), (r"\ud800", "")])
+def test_what_is_said_is_one_printable_line(tmp_path, said, shown):
+    message = refused(tmp_path, task(f"raise ValueError('{said}')"), shown)
     message.encode()
     assert message.isprintable()
 
@@ -912,7 +944,7 @@ def test_output_that_is_no_text_is_shown_as_well_as_may_be(tmp_path):
         (b"x = 1\x00\n", "null bytes"),
         (b"(" * 5000, "nested"),
         (b"-" * 200_000 + b"1", ""),
-        (b"# coding: no-such-code\n", "no-such-code"),
+        (b"# coding: no-such-code\n# airflow, DAG\n", "no-such-code"),
     ],
 )
 def test_what_is_no_python_is_told_as_such(tmp_path, source, word):
@@ -944,3 +976,74 @@ def test_the_outside_world_keeps_little_of_what_it_is_sent(tmp_path):
         return "sent"
         """)
     assert told(tmp_path, text, seconds=30) == "sent"
+
+
+# --- where there are no namespaces
+
+
+SHUT_IN = """\
+    found = {}
+    def probe(name, attempt):
+        try:
+            attempt()
+            found[name] = "done"
+        except (OSError, MemoryError):
+            found[name] = "refused"
+    probe("read a solution", lambda: os.listdir(SOLUTIONS))
+    probe("read a file of mine", lambda: SECRET.read_text())
+    probe("write outside", lambda: SECRET.with_name("forged").write_text("forged"))
+    probe("write over Python", lambda: open(json.__file__, "a").close())
+    probe("signal the bench", lambda: os.kill(os.getppid(), 0))
+    probe("read its environment", lambda: Path(f"/proc/{os.getppid()}/environ").read_bytes())
+    probe("TCP", lambda: socket.create_connection(("127.0.0.1", PORT), timeout=1).close())
+    probe("UDP", lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close())
+    probe("a service's socket", lambda: socket.socket(socket.AF_UNIX).close())
+    probe("set the clock", lambda: time.clock_settime(time.CLOCK_REALTIME, 0))
+    probe("ten gigabytes", lambda: bytearray(10 << 30))
+    probe("a large file", lambda: os.truncate(os.open(DATA / "large", os.O_CREAT | os.O_WRONLY), 1 << 30))
+    probe("an owned task's socket", lambda: socket.socketpair()[0].close())
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            time.sleep(600)
+        os._exit(0)
+    return sorted(name for name, outcome in found.items() if outcome == "done")
+"""
+
+
+@pytest.mark.parametrize("isolation", ["landlock", "none"])
+def test_what_is_not_enforced_is_said(tmp_path, monkeypatch, isolation):
+    """The machine's own means are enough to try what it is like with fewer."""
+    monkeypatch.setenv("WINDTUNNEL_WARM", "off")
+    monkeypatch.setenv(jail.ISOLATION, isolation)
+    secret = tmp_path / "secret.txt"
+    secret.write_text("s3cret")
+    jail.namespaces.cache_clear()
+    try:
+        gaps = "; ".join(jail.missing())
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            known = {"SOLUTIONS": str(ROOT / "solutions"), "SECRET": secret, "PORT": server.getsockname()[1]}
+            head = "\n".join(f"{name} = {value!r}" for name, value in known.items())
+            head = head.replace("PosixPath", "Path")
+            done = set(told(tmp_path, task(SHUT_IN, head=head), seconds=20))
+    finally:
+        jail.namespaces.cache_clear()
+    assert "processes may outlive a check that is killed" in gaps
+    done.discard("an owned task's socket")
+    said = {
+        "read a solution": "read what you can read",
+        "read a file of mine": "read what you can read",
+        "write outside": "write it",
+        "write over Python": "write it",
+        "signal the bench": "send signals",
+        "TCP": "reach the network",
+        "UDP": "UDP",
+        "a service's socket": "local services",
+    }
+    assert done <= set(said)
+    assert [what for what in done if said[what] not in gaps] == []
+    (tmp_path / "forged").unlink(missing_ok=True)
+
+
+def test_the_isolation_that_was_not_asked_to_be_weaker_is_complete_or_says_why():
+    assert jail.missing() == [] or not jail.namespaces()

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 
 import psutil
 
@@ -46,3 +47,20 @@ def test_a_sweep_ends_what_is_marked_or_recorded_and_nothing_else():
         for child in (marked, other, recorded, reused):
             child.kill()
             child.wait()
+
+
+def test_what_was_started_for_a_folder_is_found_by_a_path_below_it(tmp_path):
+    ours = subprocess.Popen(
+        [sys.executable, "-c", "input()", str(tmp_path / "a" / "x")], stdin=subprocess.PIPE
+    )
+    beside = subprocess.Popen(
+        [sys.executable, "-c", "input()", f"{tmp_path / 'a'}-b/x"], stdin=subprocess.PIPE
+    )
+    try:
+        assert [process.pid for process in processes.started_for(tmp_path / "a")] == [ours.pid]
+        assert processes.end(processes.started_for(tmp_path / "a"), grace=5) == [ours.pid]
+        assert beside.poll() is None
+    finally:
+        for child in (ours, beside):
+            child.kill()
+            child.communicate()

@@ -50,6 +50,13 @@ def test_chapters_and_starters_are_copied(mine):
     }
 
 
+def test_briefs_lie_where_the_chapters_links_point(clone, mine):
+    (clone / "exercises/01-first/exercise.md").write_text("brief, version 1")
+    assert work.prepare() == []
+    linked = mine / "notebooks" / "../exercises/01-first/exercise.md"
+    assert linked.read_text() == "brief, version 1"
+
+
 def test_a_second_time_nothing_is_touched(mine):
     before = {path: path.stat().st_mtime_ns for path in mine.rglob("*.*") if path.name != ".copied.json"}
     assert work.prepare() == []

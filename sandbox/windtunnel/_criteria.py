@@ -44,7 +44,9 @@ class Plugin:
                 "text": inspect.cleandoc(item.function.__doc__ or item.name),
                 "points": getattr(item.function, "points", 1),
                 "passed": error is None,
-                "message": _message(error, [found["message"] for found in self.findings]) if error else "",
+                "message": _shown(_message(error, [found["message"] for found in self.findings]))
+                if error
+                else "",
             }
             self.findings.append(finding)
             self._say(finding)
@@ -59,6 +61,14 @@ def _message(error: BaseException, earlier: list[str]) -> str:
             f"Your result could not be judged: {type(error).__name__}: {error}. "
             "Compare the files' forms with those in the exercise."
         )
-    if isinstance(error, NotJudged) and str(error) in earlier:
+    if isinstance(error, NotJudged) and _shown(str(error)) in earlier:
         return "Not judged, for the reason given above."
     return str(error) or "not so"
+
+
+def _shown(message: str) -> str:
+    """The message without what an answer may have put into it to confuse a terminal or a file."""
+    whole = message.encode("utf-8", "replace").decode()
+    return "".join(
+        each if each.isprintable() or each in "\n\t" else "\N{REPLACEMENT CHARACTER}" for each in whole
+    )

@@ -66,6 +66,15 @@ def examine() -> Iterator[Finding]:
                 False, f"{name} runs here", str(error).splitlines()[0], "see Requirements in the README"
             )
     yield Finding(True, "a port for Airflow's UI", _ui_port())
+    # A gap is a note: it does not keep the sandbox from working.
+    yield Finding(True, "answers are shut in when checked", "; ".join(_gaps()) or "completely")
+
+
+def _gaps() -> list[str]:
+    from windtunnel.engine import jail
+
+    gaps = jail.missing()
+    return [f"not completely: {gaps[0]}", *gaps[1:]] if gaps else []
 
 
 def _packages() -> Finding:

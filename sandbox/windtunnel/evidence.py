@@ -246,12 +246,16 @@ class Submission:
     def _parse(self) -> dict[str, Dag]:
         try:
             # Reading is not importing: this gives a syntax error's place without running anything.
-            ast.parse(self.answer.read_text())
+            ast.parse(self.answer.read_text(encoding="utf-8"))
         except SyntaxError as error:
             line = (error.text or "").strip()
             raise NotJudged(f"{self.answer.name}:{error.lineno}: {error.msg}: {line}") from None
         except UnicodeDecodeError as error:
             raise NotJudged(f"{self.answer.name} is not text in UTF-8: {error}.") from None
+        except ValueError:
+            raise NotJudged(f"{self.answer.name} is not Python's text: it holds null bytes.") from None
+        except (RecursionError, MemoryError):
+            raise NotJudged(f"{self.answer.name} is nested too deeply for Python to read.") from None
         found = self._source.parse(self.answer)
         if found["error"]:
             raise NotJudged(f"Airflow cannot import your file: {found['error']}")

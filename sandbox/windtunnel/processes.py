@@ -1,4 +1,4 @@
-"""Stopping and finding processes: by id and start time, by a sandbox's mark. Never by name."""
+"""Stopping and finding processes: by id and start time, by a sandbox's mark or folder. Never by name."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -56,6 +57,16 @@ def marked(sandbox_id: str, session: int = 0) -> list[psutil.Process]:
                 found.update({child.pid: child for child in process.children(recursive=True)})
     found.pop(os.getpid(), None)
     return list(found.values())
+
+
+def started_for(folder: Path) -> list[psutil.Process]:
+    """Every process that was started with a path below ``folder`` among its arguments."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if any(argument.startswith(f"{folder}/") for argument in process.cmdline()):
+                found.append(process)
+    return found
 
 
 def _session(pid: int) -> int:

@@ -352,6 +352,8 @@ def temporary(progress: Progress = _silent) -> Iterator[Sandbox]:
         yield sandbox
     finally:
         sandbox.down()
+        # A check made in it has left a warm process, which would wait for the next one for half an hour.
+        processes.end(processes.started_for(folder), grace=2.0)
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)

@@ -1,4 +1,4 @@
-"""The reader's folder: copies of chapters and starters. What a reader changed is never overwritten."""
+"""The reader's folder: copies of chapters, briefs and starters. What a reader changed is never overwritten."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RECORD = ".copied.json"  # in the folder: the digest of each file as it was writ
 
 
 def prepare() -> list[str]:
-    """Bring new and updated chapters and starters into ``work/``. Returns notes for the reader.
+    """Bring new and updated chapters, briefs and starters into ``work/``. Returns notes for the reader.
 
     A file the reader has not touched is updated in place. One they have is left alone, and the update is put
     beside it as ``NAME.updated.ipynb``.
@@ -27,6 +27,10 @@ def prepare() -> list[str]:
     wanted = {f"notebooks/{path.name}": path for path in sorted((root / "notebooks").glob("*.ipynb"))}
     wanted |= {
         f"answers/{path.parent.name}.py": path for path in sorted((root / "exercises").glob("*/starter.py"))
+    }
+    wanted |= {  # where the chapters' links find them
+        f"exercises/{path.parent.name}/exercise.md": path
+        for path in sorted((root / "exercises").glob("*/exercise.md"))
     }
     return bring(wanted)
 

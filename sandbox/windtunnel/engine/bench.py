@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import socket
 import struct
@@ -143,6 +142,8 @@ def _first_process(
         kernel.die_with_parent(signal.SIGKILL)
         if sys.platform == "linux":
             kernel.hide_memory()
+            if not ground.namespaces:
+                kernel.adopt_orphans()  # for ``sweep``, after each question
         (folder / "private").mkdir(mode=0o700)
         if cell.root is not None:
             cell.root.mkdir()
@@ -204,7 +205,7 @@ class _Desk:
             return self._runs(place, question)
         finally:
             sweep(self._workers.idle())
-            shutil.rmtree(data, ignore_errors=True)
+            jail.remove(data)
             base.unlink(missing_ok=True)
 
     def _parse(self, place: scheduler.Place, base: Path) -> dict[str, Any]:

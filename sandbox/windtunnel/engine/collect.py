@@ -6,9 +6,11 @@ import json
 import os
 import sqlite3
 import stat
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from windtunnel.engine import limits
 
@@ -23,11 +25,11 @@ def collected(folder: Path) -> dict[str, Any]:
     files: dict[str, str] = {}
     tables: dict[str, dict[str, list[dict[str, Any]]]] = {}
     left = limits.EVIDENCE
-    for path in _regular(folder):
+    for path, content in sorted(_contents(folder)):
+        name = os.fsencode(path.relative_to(folder)).decode(errors="replace")
         if len(files) >= limits.MOST_FILES:
             break
-        name = path.relative_to(folder).as_posix()
-        content = _content(path, min(limits.LARGEST_FILE, left))
+        content = content[:left]
         left -= len(content)
         if content.startswith(_SQLITE):
             files[name] = ""
@@ -37,43 +39,55 @@ def collected(folder: Path) -> dict[str, Any]:
     return {"files": files, "tables": tables}
 
 
-def _regular(folder: Path) -> list[Path]:
-    found = []
-    for root, names, files in os.walk(folder):  # which does not follow links
+def _contents(folder: Path) -> Iterator[tuple[Path, bytes]]:
+    """The regular files and what they begin with. What answers left running may turn a folder into a link at any
+    time: so nothing is opened but by its name in a folder that is open."""
+    left, count = limits.EVIDENCE, 0
+    for place, names, files, handle in os.fwalk(folder):  # which does not follow links
         names.sort()
-        found += [Path(root, name) for name in files]
-        if len(found) > 10 * limits.MOST_FILES:
-            break
-    return sorted(path for path in found if stat.S_ISREG(path.lstat().st_mode))
+        if len(Path(place).parts) - len(folder.parts) >= limits.DEEPEST:
+            names.clear()
+        for name in sorted(files)[: limits.MOST_FILES]:
+            content = _content(name, handle, min(limits.LARGEST_FILE, left))
+            if content is not None:
+                left, count = left - len(content), count + 1
+                yield Path(place, name), content
+        if count > limits.MOST_FILES:
+            return
 
 
-def _content(path: Path, most: int) -> bytes:
-    """The bytes of a file; none of one that is larger than ``most``."""
+def _content(name: str, folder: int, most: int) -> bytes | None:
+    """The bytes of a file, 16 of one that is larger than ``most``; None for what is no regular file."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+            return None
+        handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
     except OSError:
-        return b""
+        return None
     with os.fdopen(handle, "rb") as file:
-        if os.fstat(handle).st_size > most:
-            return file.read(16) if most > 16 else b""
-        return file.read(most)
+        return file.read(most if os.fstat(handle).st_size <= most else 16)
 
 
 def _tables(path: Path) -> dict[str, list[dict[str, Any]]]:
-    """Every table of a SQLite file. One that cannot be read is no table."""
+    """Every table of a SQLite file, up to as much as a file may hold. One that cannot be read is no table."""
     found: dict[str, list[dict[str, Any]]] = {}
+    left = limits.LARGEST_FILE
     try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=1)) as base:
+        with closing(sqlite3.connect(f"file:{quote(bytes(path))}?mode=ro", uri=True, timeout=1)) as base:
             base.execute("PRAGMA trusted_schema = OFF")  # a view or trigger of the answer's runs nothing here
+            base.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, limits.LARGEST_FILE)  # a column may make itself larger
             base.set_progress_handler(lambda: 1, 50_000_000)
             listed = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name"
             for (name,) in base.execute(listed).fetchall():
                 quoted = str(name).replace('"', '""')
                 cursor = base.execute(f'SELECT * FROM "{quoted}" LIMIT {limits.MOST_ROWS}')  # noqa: S608
-                names, rows = [column[0] for column in cursor.description], cursor.fetchall()
-                found[str(name)] = [
-                    {key: _plain(value) for key, value in zip(names, row, strict=True)} for row in rows
-                ]
+                names = [column[0] for column in cursor.description]
+                rows = found[str(name)] = []
+                for row in cursor:
+                    left -= sum(len(value) if isinstance(value, str | bytes) else 8 for value in row)
+                    if left < 0:
+                        return found
+                    rows.append({key: _plain(value) for key, value in zip(names, row, strict=True)})
     except (sqlite3.Error, UnicodeDecodeError):
         return found
     return found

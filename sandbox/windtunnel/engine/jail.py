@@ -11,6 +11,8 @@ import contextlib
 import functools
 import os
 import resource
+import shutil
+import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -18,9 +20,11 @@ from pathlib import Path
 
 from windtunnel.engine import kernel
 
+ISOLATION = "WINDTUNNEL_ISOLATION"  # "landlock" or "none": do with less than there is, to see how that does
 MEMORY = 3 << 30  # bytes a process may allocate beyond what it starts with
 FILE = 256 << 20  # bytes of the largest file
 DISK = 512 << 20  # bytes of all files together; only with namespaces
+FILES = 50_000  # on that disk, folders counted
 PROCESSES = 128  # of one answer at a time, threads counted
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc", "/opt")
 DEVICES = ("null", "zero", "full", "random", "urandom")
@@ -69,7 +73,13 @@ def enclose(folder: Path) -> None:
 
 def disk(folder: Path) -> None:
     """Put a small disk at ``folder``: what fills it fills nothing else."""
-    kernel.mount("tmpfs", folder, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, f"size={DISK},mode=0711")
+    kernel.mount(
+        "tmpfs",
+        folder,
+        "tmpfs",
+        kernel.MS_NOSUID | kernel.MS_NODEV,
+        f"size={DISK},nr_inodes={FILES},mode=0711",
+    )
 
 
 def apart() -> None:
@@ -104,6 +114,8 @@ def build_root(root: Path, scratch: Path, readable: tuple[Path, ...]) -> None:
     kernel.bind(scratch / "dags", inside / "dags")
     (root / "proc").mkdir()
     _processes(root / "proc")
+    shut = kernel.MS_BIND | kernel.MS_REMOUNT | kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV
+    kernel.mount("", root, flags=shut)
 
 
 def _processes(target: Path) -> None:
@@ -118,7 +130,7 @@ def confine(jail: Jail) -> None:
         os.chdir(jail.scratch / "tmp")
     else:
         os.chdir(jail.scratch / "tmp")
-        if kernel.landlock_version():
+        if landlock_version():
             devices = [Path("/dev", name) for name in DEVICES]
             readable = [*map(Path, SYSTEM), *jail.readable, Path("/proc")]
             kernel.landlock(readable, [jail.scratch, *devices], list(jail.ports))
@@ -130,6 +142,23 @@ def confine(jail: Jail) -> None:
         kernel.no_new_privileges()
     elif sys.platform == "linux":
         kernel.give_up_capabilities()
+        kernel.hide_memory(
+            hidden=False
+        )  # inherited from the bench, which must see how much there is (``memory``)
+    if kernel.can_refuse_calls():
+        kernel.refuse_calls(datagrams=jail.root is not None)
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder that an answer could write: it may be closed, and deeper than Python's own way goes."""
+    try:
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        pass
+    except (OSError, RecursionError):
+        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        subprocess.run(["chmod", "-R", "u+rwX", folder], check=False, **quiet)  # type: ignore[call-overload]
+        subprocess.run(["rm", "-rf", folder], check=False, **quiet)  # type: ignore[call-overload]
 
 
 def throwaway() -> int:
@@ -173,7 +202,7 @@ def _processes_of_this_user() -> int:
 @functools.cache
 def namespaces() -> bool:
     """Whether this user may have namespaces here, found out by trying in a process of its own."""
-    if sys.platform != "linux":
+    if sys.platform != "linux" or os.environ.get(ISOLATION) in ("landlock", "none"):
         return False
     with tempfile.TemporaryDirectory() as folder:
         child = os.fork()
@@ -191,21 +220,31 @@ def namespaces() -> bool:
         return os.waitpid(child, 0)[1] == 0
 
 
+def landlock_version() -> int:
+    """The version of Landlock that there is to be used; 0 for none."""
+    return 0 if os.environ.get(ISOLATION) == "none" else kernel.landlock_version()
+
+
 def missing() -> list[str]:
     """What is not enforced on this machine, in words for a person; empty where everything is."""
+    filtered = kernel.can_refuse_calls()
     if namespaces():
-        return []
-    version = kernel.landlock_version()
+        return [] if filtered else ["an answer can hide memory from what limits it"]
+    version = landlock_version()
     gaps = [
-        "files together may be larger than one file's limit",
+        "an answer's files together may be larger than one file's limit",
         "processes may outlive a check that is killed",
     ]
+    if sys.platform == "linux" and os.getuid() == 0:
+        gaps.append("an answer can start processes without number: run checks as an ordinary user")
     if version < 6:
         gaps.append("an answer can send signals to your other processes")
     if version < 4:
         gaps.append("an answer can reach the network")
-    elif version:
+    elif not filtered:
         gaps.append("an answer can send UDP packets")
+    if not filtered:
+        gaps.append("an answer can connect to local services of yours, this engine among them")
     if not version:
         gaps.append("an answer can read what you can read, and write it")
     return gaps

@@ -7,8 +7,10 @@ linux/capability.h, linux/landlock.h); they are part of its stable interface to 
 from __future__ import annotations
 
 import ctypes
+import errno
 import functools
 import os
+import socket
 import struct
 import sys
 from pathlib import Path
@@ -26,6 +28,46 @@ _KEPT = MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME | MS_RELAT
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 4, 36, 38
 _SYS_CAPSET = {"x86_64": 126, "aarch64": 91}
+_PR_SET_SECCOMP = 22
+_AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+_SYS_SOCKET = {"x86_64": 41, "aarch64": 198}
+# Memory that belongs to no process (memfd_create, memfd_secret, shmget, msgget); the memory of others (ptrace,
+# process_vm_readv and _writev, kcmp, pidfd_getfd); keys (add_key, request_key, keyctl); mounts and namespaces
+# (mount, umount2, pivot_root, chroot, unshare, setns, open_tree, move_mount, fsopen, fsmount, mount_setattr);
+# the clock (settimeofday, clock_settime, clock_adjtime); much code of the kernel's that is seldom run (bpf,
+# perf_event_open, userfaultfd, io_uring_setup); modules, swap, reboot, accounting, file handles, kernel log.
+_REFUSED = {
+    "x86_64": (
+        *(
+            319,
+            447,
+            29,
+            68,
+            101,
+            310,
+            311,
+            312,
+            438,
+            248,
+            249,
+            250,
+            165,
+            166,
+            155,
+            161,
+            272,
+            308,
+            428,
+            429,
+            430,
+        ),
+        *(432, 442, 164, 227, 305, 321, 298, 323, 425, 175, 313, 176, 246, 167, 169, 163, 304, 103),
+    ),
+    "aarch64": (
+        *(279, 447, 194, 186, 117, 270, 271, 272, 438, 217, 218, 219, 40, 39, 41, 51, 97, 268, 428, 429, 430),
+        *(432, 442, 170, 112, 266, 280, 241, 282, 425, 105, 273, 106, 104, 224, 142, 89, 265, 116),
+    ),
+}
 _SYS_LANDLOCK_CREATE, _SYS_LANDLOCK_ADD, _SYS_LANDLOCK_RESTRICT = 444, 445, 446
 
 _FS_EXECUTE, _FS_WRITE_FILE, _FS_READ_FILE, _FS_READ_DIR = 1, 2, 4, 8
@@ -61,9 +103,9 @@ def adopt_orphans() -> None:
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
-def hide_memory() -> None:
-    """Let no process of the same user read this one's memory or environment."""
-    _prctl(_PR_SET_DUMPABLE, 0)
+def hide_memory(*, hidden: bool = True) -> None:
+    """Let no process of the same user read this one's memory or environment; or have it as usual again."""
+    _prctl(_PR_SET_DUMPABLE, int(not hidden))
 
 
 def unshare(flags: int) -> None:
@@ -103,7 +145,6 @@ def bind(source: Path, target: Path, *, writable: bool = False) -> None:
 def loopback_up() -> None:
     """Switch on the loopback interface of a new network namespace."""
     import fcntl
-    import socket
 
     flags_up, set_flags = 0x1, 0x8914  # IFF_UP, SIOCSIFFLAGS
     with socket.socket() as handle:
@@ -121,6 +162,42 @@ def give_up_capabilities() -> None:
 def no_new_privileges() -> None:
     """From here on no program run by this process gets more rights than it has."""
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def refuse_calls(*, datagrams: bool) -> None:
+    """Refuse this process and its children for good the system calls that no DAG needs and attacks begin with.
+
+    ``datagrams``: whether sockets may be made of other kinds than TCP's; to be allowed only where there is no
+    network that they reach. Raises OSError where the kernel has no seccomp.
+    """
+    machine = os.uname().machine
+    load, equal, is_set, end = 0x20, 0x15, 0x45, 0x06  # linux/filter.h: of a word, jumps, return
+    allow, refuse = 0x7FFF0000, 0x00050000 | errno.EPERM  # linux/seccomp.h
+    program = [(load, 0, 0, 4), (equal, 1, 0, _AUDIT_ARCH[machine]), (end, 0, 0, refuse)]
+    program += [(load, 0, 0, 0), (is_set, 0, 1, 0x40000000), (end, 0, 0, refuse)]  # x86_64's other interface
+    for number in _REFUSED[machine]:
+        program += [(equal, 0, 1, number), (end, 0, 0, refuse)]
+    if not datagrams:
+        program += [(equal, 0, 8, _SYS_SOCKET[machine]), (load, 0, 0, 16)]
+        program += [(equal, 1, 0, socket.AF_INET), (equal, 0, 4, socket.AF_INET6), (load, 0, 0, 24)]
+        program += [
+            (0x54, 0, 0, 0xF),
+            (equal, 0, 1, socket.SOCK_STREAM),
+        ]  # without flags such as "non-blocking"
+        program += [(end, 0, 0, allow), (end, 0, 0, refuse)]
+    program.append((end, 0, 0, allow))
+    text = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *each) for each in program))
+    head = struct.pack("@HP", len(program), ctypes.addressof(text))
+    no_new_privileges()
+    _done(_libc().prctl(_PR_SET_SECCOMP, 2, head, 0, 0), "seccomp")
+
+
+def can_refuse_calls() -> bool:
+    """Whether the kernel has seccomp's filters: asked for none, it complains of the address."""
+    if sys.platform != "linux" or os.uname().machine not in _REFUSED:
+        return False
+    _libc().prctl(_PR_SET_SECCOMP, 2, None, 0, 0)
+    return ctypes.get_errno() == errno.EFAULT
 
 
 def landlock_version() -> int:

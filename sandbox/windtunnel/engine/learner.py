@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from windtunnel.engine import jail, kernel, limits
+from windtunnel.engine import jail, kernel, limits, memory
+from windtunnel.engine.logs import one_line
 
 
 class Stopped(Exception):
@@ -58,7 +59,7 @@ def ask(
     theirs.close()
     try:
         reply = _read(ours, seconds, doing)
-    except Stopped:
+    except BaseException:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         raise
@@ -66,12 +67,20 @@ def ask(
         ours.close()
     ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if not reply:
-        how = f"({_how(ended)}) while {doing} was under way"
-        raise Stopped(f"The process ended {how}: does the file end Python itself?")
+        raise Stopped(
+            f"The process ended ({how(ended)}) while {doing} was under way: does the file end Python itself?"
+        )
     try:
-        return json.loads(reply)
-    except ValueError:
-        raise Stopped(f"The process ended in the middle of {doing}.") from None
+        found = json.loads(reply)
+    except (ValueError, RecursionError):
+        found = None
+    # The process may have been made to report anything.
+    if isinstance(found, dict) and "raised" in found:
+        line = found.get("line")
+        return {"raised": one_line(str(found["raised"])), "line": line if isinstance(line, int) else None}
+    if isinstance(found, dict) and "returned" in found:
+        return found
+    raise Stopped(f"The process ended in the middle of {doing}.")
 
 
 def _child(
@@ -92,11 +101,13 @@ def _child(
         sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
         try:
             found = {"returned": work()}
-        except Exception as error:
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
             found = {"raised": f"{type(error).__name__}: {error}"[: limits.LINE], "line": _line(error)}
         report.sendall(json.dumps(found, default=str).encode())
     except MemoryError:
         report.sendall(b'{"raised": "MemoryError"}')
+    except Exception as error:  # what it returned is no JSON: a circle, say
+        report.sendall(json.dumps({"raised": f"{type(error).__name__}: {error}"[: limits.LINE]}).encode())
     finally:
         os._exit(0)
 
@@ -105,9 +116,17 @@ def _read(pipe: socket.socket, seconds: float, doing: str) -> bytes:
     deadline = time.monotonic() + seconds
     parts: list[bytes] = []
     size = 0
+    watch = memory.Watch()
     while True:
-        ready, _, _ = select.select([pipe], [], [], max(0.0, deadline - time.monotonic()))
-        if not ready:
+        left = deadline - time.monotonic()
+        ready, _, _ = select.select([pipe], [], [], max(0.0, min(left, memory.EVERY)))
+        try:
+            watch.look()
+        except memory.TooMuch as much:
+            raise Stopped(str(much)) from None
+        if not ready and left > 0:
+            continue
+        if left <= 0:
             raise Stopped(f"Stopped: {doing} took more than {seconds:g} s.")
         try:
             part = pipe.recv(1 << 20)
@@ -121,8 +140,14 @@ def _read(pipe: socket.socket, seconds: float, doing: str) -> bytes:
             raise Stopped(f"Stopped: {doing} gave more than {limits.MESSAGE >> 20} MB.")
 
 
-def _how(code: int) -> str:
-    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+def how(code: int) -> str:
+    """In words, how a process ended that Python gives this exit code."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"signal {signal.Signals(-code).name}"
+    except ValueError:  # a real-time signal
+        return f"signal {-code}"
 
 
 def _line(error: BaseException) -> int | None:
@@ -173,11 +198,17 @@ def called(answer: Path, function: str, arguments: list[Any]) -> Any:
     return found(*arguments)
 
 
-def event_of(classpath: str, arguments: dict[str, Any]) -> Any:
-    """The payload of the first event of a trigger: what a triggerer would wait for."""
+def event_of(classpath: str, encrypted: str) -> Any:
+    """The payload of the first event of a trigger: what a triggerer would wait for.
+
+    ``encrypted`` are its arguments as the database keeps them. Decoded here: they may name classes to be made.
+    """
     import asyncio
 
     from airflow._shared.module_loading import import_string
+    from airflow.models.trigger import Trigger
+
+    arguments = Trigger._decrypt_kwargs(encrypted)
 
     async def first() -> Any:
         return await anext(import_string(classpath)(**arguments).run())

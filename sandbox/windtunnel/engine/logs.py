@@ -36,6 +36,10 @@ class Log:
             if line:
                 self._add(line.decode(errors="replace"))
 
+    def flooded(self) -> None:
+        """Take it that there was too much."""
+        self._size = limits.OUTPUT + 1
+
     def note(self, text: str) -> None:
         """Add a line of our own, and take it for the reason of the failure."""
         self._note = self._note or text
@@ -49,19 +53,21 @@ class Log:
         """The exception that ended the task: its kind, its words, and the answer's own line it came from."""
         if self._error:
             last = self._error[0]
-            words = str(last.get("exc_value", ""))[: limits.LINE]
+            words = one_line(str(last.get("exc_value", "")))
             name = str(last.get("exc_type", "")).rsplit(".", 1)[-1]
-            frames = last.get("frames") or ()
+            frames = [each for each in last.get("frames") or () if isinstance(each, dict)]
             lines = [f.get("lineno") for f in frames if str(f.get("filename", "")).endswith(answer.name)]
-            return f"{name}: {words}" + (f" (line {lines[-1]} of {answer.name})" if lines else "")
-        return self._note or (self._lines[-1] if self._lines else "no reason in its log")
+            return one_line(f"{name}: {words}") + (f" (line {lines[-1]} of {answer.name})" if lines else "")
+        return self._note or one_line(self._lines[-1] if self._lines else "no reason in its log")
 
     def logger(self) -> Any:
         """A logger for Airflow's supervisor that writes here."""
         return structlog.wrap_logger(None, processors=[self._take], logger_name="task")
 
     def _take(self, _logger: Any, level: str, event: MutableMapping[str, Any]) -> Any:
-        detail = event.get("error_detail")
+        detail = event.get("error_detail")  # whatever the task says it is
+        if not (isinstance(detail, list) and all(isinstance(each, dict) for each in detail)):
+            detail = None
         if detail and not self._error:
             self._error = detail
         text = str(event.get("event", ""))
@@ -73,4 +79,11 @@ class Log:
         raise structlog.DropEvent
 
     def _add(self, line: str) -> None:
-        self._lines.append(line[: limits.LINE])
+        self._lines.append(line[: limits.LINE].encode("utf-8", "replace").decode())
+
+
+def one_line(text: str) -> str:
+    """``text`` as a message can show it: in one line, cut short, no control characters, no halves of a character."""
+    whole = text[: 2 * limits.LINE].encode("utf-8", "replace").decode()
+    line = "".join(each if each.isprintable() else " " for each in whole)
+    return " ".join(line.split())[: limits.LINE]

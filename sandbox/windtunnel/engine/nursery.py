@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
+import sys
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from windtunnel.engine import kernel
-from windtunnel.engine.bench import Ground, receive, send, serve
+from windtunnel.engine import jail, kernel
+from windtunnel.engine.bench import Ground, receive, send, serve, sweep
 
 GRACE = 20.0  # seconds beyond the limits of what is asked, for the bench's own work
 
@@ -38,7 +38,7 @@ class Nursery:
         self._ours.close()
         os.kill(self._process, signal.SIGTERM)
         os.waitpid(self._process, 0)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        jail.remove(self._folder)
 
     def bench(self, answer: Path, database: int) -> Bench:
         """A new bench for the answer. May be called from several threads at once."""
@@ -99,11 +99,16 @@ def _work(ground: Ground, questions: socket.socket, folder: Path) -> None:
     """Fork a bench for each question until there is nobody to ask. Never returns."""
     try:
         kernel.die_with_parent(signal.SIGTERM)
+        if sys.platform == "linux" and not ground.namespaces:
+            kernel.adopt_orphans()
         children: set[int] = set()
 
         def leave(*_: object) -> None:
             for child in children:
                 os.kill(child, signal.SIGKILL)  # and the kernel, what hangs on it
+            if not ground.namespaces:
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                sweep(set())  # what answers left running has become ours
             os._exit(0)
 
         def reap(*_: object) -> None:

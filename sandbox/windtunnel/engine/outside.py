@@ -20,6 +20,7 @@ from world.shop import Shop
 
 LARGEST_BODY = 1 << 20  # bytes of a request that become evidence
 MOST_REQUESTS = 10_000
+KEPT = 16 << 20  # bytes of all requests to one world that become evidence
 MOST_CASES = 8  # of one question
 
 
@@ -118,6 +119,7 @@ class _Recorder:
     def __init__(self, app: Any) -> None:
         self._app = app
         self.received: list[dict[str, Any]] = []
+        self._left = KEPT
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         body = b""
@@ -128,14 +130,16 @@ class _Recorder:
             "body": None,
             "status": 0,
         }
-        if len(self.received) < MOST_REQUESTS:
+        self._left -= len(scope["path"]) + len(scope["query_string"])
+        if len(self.received) < MOST_REQUESTS and self._left > 0:
             self.received.append(request)
 
         async def hear() -> Any:
             nonlocal body
             message = await receive()
-            if message["type"] == "http.request" and len(body) < LARGEST_BODY:
+            if message["type"] == "http.request" and len(body) < LARGEST_BODY and self._left > 0:
                 body += message.get("body", b"")
+                self._left -= len(message.get("body", b""))
                 request["body"] = _json(body)
             return message
 
@@ -149,6 +153,8 @@ class _Recorder:
 
 def _json(body: bytes) -> Any:
     try:
-        return json.loads(body) if body else None
-    except ValueError:
+        found = json.loads(body) if body else None
+        json.dumps([[[[[[[[found]]]]]]]])  # as deep as it will be when it is told
+        return found
+    except (ValueError, RecursionError):
         return body.decode(errors="replace")

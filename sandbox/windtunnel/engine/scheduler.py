@@ -15,10 +15,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from windtunnel.engine import learner, limits
+from windtunnel.engine import learner, limits, memory
 from windtunnel.engine.collect import collected, xcoms
 from windtunnel.engine.jail import Jail
-from windtunnel.engine.logs import Log
+from windtunnel.engine.logs import Log, one_line
 from windtunnel.engine.worker import Worker
 
 HOUR = 6  # runs are made for this hour (UTC) of their date
@@ -100,9 +100,11 @@ def parse(place: Place) -> dict[str, Any]:
         ),
         place.answer.name,
     )
-    if found["error"] or not found["dags"]:
-        return {"dags": {}, "error": found["error"]}
     try:
+        if found["error"] or not found["dags"]:
+            return {"dags": {}, "error": one_line(str(found["error"] or ""))}
+        for data in found["dags"]:  # Airflow reads the file that this names, whatever it is
+            data["dag"] |= {"fileloc": str(place.answer), "relative_fileloc": place.answer.name}
         dags = [LazyDeserializedDAG(data=data) for data in found["dags"]]
         shapes = {dag.dag_id: shape(_scheduled(dag.data)) for dag in dags}
         session: Any = _session()
@@ -111,7 +113,7 @@ def parse(place: Place) -> dict[str, Any]:
     except Exception as error:  # what a learner process reports may be anything
         return {
             "dags": {},
-            "error": f"Airflow's scheduler cannot read your DAG: {type(error).__name__}: {error}",
+            "error": one_line(f"Airflow's scheduler cannot read your DAG: {type(error).__name__}: {error}"),
         }
     return {"dags": dict(sorted(shapes.items())), "error": ""}
 
@@ -237,32 +239,34 @@ def _to_the_end(
     doing = f"the run for {made.run_after:%Y-%m-%d}"
     deadline = time.monotonic() + place.seconds
     selector = selectors.DefaultSelector()
+    watch = memory.Watch()
     live: dict[Any, Any] = {}
     before: set[Any] = set()
     try:
         while True:
             session.expire_all()
-            _nobody_waits(made, place, session)
             ready, _ = made.update_state(session=session, execute_callbacks=False)
             if made.state != DagRunState.RUNNING and not live:
                 return
             made.schedule_tis(ready, session=session)
             session.commit()
             session.expire_all()
-            for ti in _startable(made, live, parallel, session):
+            all_of_them = made.get_task_instances(session=session)
+            for ti in _startable(all_of_them, made, live, parallel, session):
                 live[ti.id] = _started(ti, workers.one(), place.environment, api, selector, session, watched)
-            if not live:
-                now = {(ti.id, ti.state) for ti in made.get_task_instances(session=session)}
-                session.commit()
-                if now == before and not _waiting(made, session):
+            if live:
+                for process in _until_some_end(live, selector, deadline, doing, watch):
+                    watched.spans.append(process.span())
+                    workers.free(process.worker, again=parallel == 1)
+            else:
+                now = {(ti.id, ti.state) for ti in all_of_them}
+                patient = [ti for ti in all_of_them if ti.state in _PATIENT]
+                if now == before and not patient:
                     return  # nothing will ever happen: a pool that does not exist, say
                 if now == before:
                     time.sleep(PAUSE)
                 before = now
-            else:
-                for process in _until_some_end(live, selector, deadline, doing):
-                    watched.spans.append(process.span())
-                    workers.free(process.worker, again=parallel == 1)
+                _nobody_waits(patient, place, session)
             if time.monotonic() > deadline:
                 raise learner.Stopped(f"Stopped: {doing} took more than {place.seconds:g} s.")
     finally:
@@ -271,29 +275,28 @@ def _to_the_end(
         selector.close()
 
 
-def _nobody_waits(made: Any, place: Place, session: Any) -> None:
+_PATIENT = ("up_for_reschedule", "up_for_retry", "deferred")
+
+
+def _nobody_waits(patient: list[Any], place: Place, session: Any) -> None:
     """What a sensor is to look at later, it looks at now; what a trigger waits for is waited for here."""
-    from airflow.models.taskinstance import TaskInstance
     from airflow.models.taskreschedule import TaskReschedule
     from airflow.models.trigger import handle_event_submit
-    from airflow.sdk import TaskInstanceState
     from airflow.triggers.base import TriggerEvent
-    from sqlalchemy import select, update
+    from sqlalchemy import update
 
-    waiting = select(TaskInstance.id).where(
-        TaskInstance.dag_id == made.dag_id,
-        TaskInstance.run_id == made.run_id,
-        TaskInstance.state == TaskInstanceState.UP_FOR_RESCHEDULE,
-    )
-    for ti in made.get_task_instances(state=[TaskInstanceState.DEFERRED], session=session):
-        event = TriggerEvent(_waited_for(ti, place, session))  # type: ignore[no-untyped-call]
-        handle_event_submit(event, task_instance=ti, session=session)
-    session.execute(
-        update(TaskReschedule)
-        .where(TaskReschedule.ti_id.in_(waiting))
-        .values(reschedule_date=datetime.now(UTC))
-        .execution_options(synchronize_session=False)
-    )
+    for ti in patient:
+        if ti.state == "deferred":
+            event = TriggerEvent(_waited_for(ti, place, session))  # type: ignore[no-untyped-call]
+            handle_event_submit(event, task_instance=ti, session=session)
+        elif ti.state == "up_for_reschedule":
+            session.execute(
+                update(TaskReschedule)
+                .where(TaskReschedule.ti_id == ti.id)
+                .values(reschedule_date=datetime.now(UTC))
+                .execution_options(synchronize_session=False)
+            )
+    session.commit()
 
 
 def _waited_for(ti: Any, place: Place, session: Any) -> Any:
@@ -301,7 +304,7 @@ def _waited_for(ti: Any, place: Place, session: Any) -> Any:
     from airflow.models.trigger import Trigger
 
     trigger = session.get(Trigger, ti.trigger_id)
-    classpath, arguments = trigger.classpath, trigger.kwargs
+    classpath, arguments = trigger.classpath, trigger.encrypted_kwargs
 
     def wait() -> Any:
         return learner.event_of(classpath, arguments)
@@ -312,37 +315,33 @@ def _waited_for(ti: Any, place: Place, session: Any) -> Any:
     )
 
 
-def _waiting(made: Any, session: Any) -> bool:
-    from airflow.sdk import TaskInstanceState
-
-    patient = (
-        TaskInstanceState.UP_FOR_RESCHEDULE,
-        TaskInstanceState.UP_FOR_RETRY,
-        TaskInstanceState.DEFERRED,
-    )
-    return any(ti.state in patient for ti in made.get_task_instances(session=session))
-
-
-def _startable(made: Any, live: Mapping[Any, Any], parallel: int, session: Any) -> list[Any]:
+def _startable(
+    instances: list[Any], made: Any, live: Mapping[Any, Any], parallel: int, session: Any
+) -> list[Any]:
     """The scheduled task instances for which there is room, the most urgent first."""
     from airflow.models.pool import Pool
-    from airflow.sdk import TaskInstanceState
     from sqlalchemy import select
 
-    free = {name: slots for name, slots in session.execute(select(Pool.pool, Pool.slots))}
     room = min(parallel, made.dag.max_active_tasks) - len(live)
+    scheduled = [ti for ti in instances if ti.state == "scheduled"]
+    if room < 1 or not scheduled:
+        return []
+    free: dict[str, float] = {
+        name: slots if slots >= 0 else float("inf")
+        for name, slots in session.execute(select(Pool.pool, Pool.slots))
+    }
     by_task: dict[str, int] = {}
     for process in live.values():
         free[process.pool] -= process.slots
         by_task[process.task_id] = by_task.get(process.task_id, 0) + 1
     chosen = []
-    scheduled = made.get_task_instances(state=[TaskInstanceState.SCHEDULED], session=session)
     for ti in sorted(scheduled, key=lambda ti: (-ti.priority_weight, ti.task_id, ti.map_index)):
         task = made.dag.task_dict[ti.task_id]
         most = getattr(task, "max_active_tis_per_dag", None) or getattr(
             task, "max_active_tis_per_dagrun", None
         )
-        if room < 1 or free.get(ti.pool, 0) < ti.pool_slots or (most and by_task.get(ti.task_id, 0) >= most):
+        full = most and by_task.get(ti.task_id, 0) >= most
+        if room < 1 or free.get(ti.pool, 0) < ti.pool_slots or full:
             continue
         free[ti.pool] -= ti.pool_slots
         by_task[ti.task_id] = by_task.get(ti.task_id, 0) + 1
@@ -376,12 +375,18 @@ def _started(
     return task
 
 
-def _until_some_end(live: dict[Any, Any], selector: Any, deadline: float, doing: str) -> list[Any]:
+def _until_some_end(
+    live: dict[Any, Any], selector: Any, deadline: float, doing: str, watch: memory.Watch
+) -> list[Any]:
     """Serve the running tasks until at least one has ended; returns those."""
     while True:
         left = deadline - time.monotonic()
         if left <= 0:
             raise learner.Stopped(f"Stopped: {doing} took too long; {_names(live)} had not ended.")
+        try:
+            watch.look()
+        except memory.TooMuch as much:
+            raise learner.Stopped(f"{much} ({_names(live)} was under way.)") from None
         for key, _ in selector.select(timeout=min(left, 0.02)):
             handler, on_close = key.data
             try:

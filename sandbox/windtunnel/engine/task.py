@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import selectors
 import signal
 import socket
 import time
@@ -10,12 +11,17 @@ from contextlib import suppress
 from typing import Any
 
 import attrs
-from airflow.sdk.execution_time.supervisor import ActivitySubprocess
+from airflow.sdk.api.client import ServerResponseError
+from airflow.sdk.execution_time import supervisor as upstream
+from airflow.sdk.execution_time.comms import _RequestFrame
+from airflow.sdk.execution_time.supervisor import ActivitySubprocess, process_log_messages_from_subprocess
 
-from windtunnel.engine import limits
+from windtunnel.engine import limits, pipes
+from windtunnel.engine.learner import how
 from windtunnel.engine.logs import Log
 from windtunnel.engine.worker import Worker
 
+UNREAD = 2.0  # seconds that a reply may wait for a task to read what came before
 LINGER = 0.5  # seconds that pipes may stay open after the task has ended: what it left behind holds them
 
 
@@ -31,6 +37,7 @@ class Task(ActivitySubprocess):
     slots: int
     log: Log
     _begun: float = attrs.field(factory=time.monotonic)
+    _refused: str = ""
 
     @classmethod
     def on(
@@ -54,6 +61,7 @@ class Task(ActivitySubprocess):
         for _, theirs in pairs:
             theirs.close()
         requests, output, errors, logs = (ours for ours, _ in pairs)
+        requests.settimeout(UNREAD)
         task = cls(
             id=what.id,
             pid=worker.pid,
@@ -81,8 +89,12 @@ class Task(ActivitySubprocess):
 
     def ended(self) -> bool:
         """Whether it is over; if so, its state is known to the database."""
-        if self.log.too_long and self._exit_code is None:
-            self.log.note(f"Stopped: it printed more than {limits.OUTPUT >> 20} MB.")
+        if self.log.too_long:
+            self._refused = (
+                f"it printed more than {limits.OUTPUT >> 20} MB (a value that is returned is printed, too)"
+            )
+        if self._refused and self._exit_code is None:
+            self.log.note(f"Stopped: {self._refused}.")
             self.worker.end()
             self._exit_code = -signal.SIGKILL
             self._process_exit_monotonic = 0.0
@@ -94,13 +106,17 @@ class Task(ActivitySubprocess):
             self.worker.end()
             self._forget_sockets()
         if self._exit_code and not self._terminal_state:
-            self.log.note(f"The process ended ({_how(int(self._exit_code))}) in the middle of the task.")
+            self.log.note(f"The process ended ({how(int(self._exit_code))}) in the middle of the task.")
         elif self._exit_code == 0 and not self._terminal_state:
             self.log.note(
                 "The process ended (exit code 0) in the middle of the task: does it end Python itself?"
             )
             self._exit_code = 1  # upstream takes this for a success
-        self.update_task_state_if_needed()  # type: ignore[no-untyped-call]
+        try:
+            self.update_task_state_if_needed()  # type: ignore[no-untyped-call]
+        except ServerResponseError:
+            # It has a state that this end does not follow from: it reported one, and died of another.
+            self.log.note("The process reported how the task ended, and then went on until it died.")
         return True
 
     def end(self) -> None:
@@ -141,6 +157,49 @@ class Task(ActivitySubprocess):
 
         return read, self._on_socket_closed
 
+    def _register_pipe_readers(
+        self,
+        stdout: socket.socket,
+        stderr: socket.socket,
+        requests: socket.socket,
+        logs: socket.socket,
+        *,
+        data: dict[socket.socket, bytes],
+    ) -> None:
+        """As upstream, with readers that believe nothing (``pipes``)."""
+        super()._register_pipe_readers(stdout, stderr, requests, logs, data=data)
+        asked = pipes.requests(
+            _RequestFrame, self.handle_requests(upstream.log), limits.MESSAGE, lambda: bool(self._refused)
+        )
+        logged = pipes.lines(
+            process_log_messages_from_subprocess((self.process_log,)), limits.OUTPUT, self.log.flooded
+        )
+        for pipe, read in ((requests, asked), (logs, logged)):
+            self.selector.modify(pipe, selectors.EVENT_READ, (self._guarded(read), self._on_socket_closed))
 
-def _how(code: int) -> str:
-    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    def _guarded(self, read: pipes.Reader) -> pipes.Reader:
+        def guarded(pipe: socket.socket) -> bool:
+            try:
+                return read(pipe)
+            except pipes.Refused as refused:
+                self._refused = str(refused)
+            except OSError:
+                pass  # its other end is gone
+            except (
+                Exception
+            ) as error:  # from the depths of Airflow, at something that no task of its own sends
+                self._refused = f"it sent what Airflow cannot read ({type(error).__name__})"
+            return False
+
+        return guarded
+
+    def send_msg(self, *message: Any, **how: Any) -> None:
+        """As upstream, without waiting for ever for the task to read it."""
+        try:
+            super().send_msg(*message, **how)
+        except TimeoutError:
+            self._refused = "it asks Airflow's supervisor, and does not read what it is told"
+
+    def _send_new_log_fd(self, req_id: int) -> None:
+        """Not done: each time costs the supervisor a descriptor, and only another user's task needs it."""
+        raise RuntimeError(f"request {req_id}: there is one log")

@@ -16,6 +16,7 @@ import threading
 import traceback
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 
 from windtunnel.engine import learner
 from windtunnel.engine.jail import Jail
@@ -113,10 +114,12 @@ def _serve(control: socket.socket, cell: Jail, before: set[int]) -> None:
             key: os.environ[key]
             for key in ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "AIRFLOW__CORE__SQL_ALCHEMY_CONN")
         }
+        signals = {int(number): signal.getsignal(number) for number in signal.valid_signals()}
         while True:
             said, descriptors, _, _ = socket.recv_fds(control, 1 << 16, 4)
             if not said:
                 break
+            _forget_signals(signals)
             os.environ.clear()
             os.environ.update(json.loads(said) | blocked)
             os.chdir(cell.scratch / "tmp")
@@ -129,6 +132,17 @@ def _serve(control: socket.socket, cell: Jail, before: set[int]) -> None:
                 break
     finally:
         os._exit(0)
+
+
+def _forget_signals(before: Mapping[int, Any]) -> None:
+    """Undo what a task did to signals and to the rights of new files."""
+    for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
+        signal.setitimer(timer, 0)
+    for number, handler in before.items():
+        if handler is not None and signal.getsignal(number) is not handler:
+            signal.signal(number, handler)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    os.umask(0o022)
 
 
 def _log_to(descriptor: int) -> None:

@@ -68,6 +68,7 @@ def grade(
     130: interrupted.
     """
     # Imported here: the other commands need not wait for notebooks and templates.
+    from windtunnel.engine import jail
     from windtunnel.grading import batch, report, submissions
     from windtunnel.grading.grades import Results, in_order
     from windtunnel.grading.journal import Journal
@@ -78,6 +79,8 @@ def grade(
     target = output_folder(folder, output)
     found = submissions.find(folder, exercise, without=target)
     _prepare(target)
+    for gap in jail.missing():  # the teacher's machine runs what a class wrote
+        err.print(f"Not enforced on this machine: {gap}.", style="yellow", markup=False, soft_wrap=True)
     lock = locks.acquire(target, patience=0)
     if lock is None:
         raise WindtunnelError(
