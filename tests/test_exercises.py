@@ -92,6 +92,13 @@ def test_the_points_in_the_text_are_those_of_the_criteria(exercise):
 
 
 @each
+def test_the_brief_says_how_long_it_takes_and_what_it_needs(exercise):
+    assert re.search(
+        r"^# .+\n\n\*[^*]*(minutes|hour)[^*]*\. You need [^*]+\.\*\n", exercise.brief.read_text()
+    )
+
+
+@each
 def test_there_are_hints_and_none_is_empty(exercise):
     _, _, hints = exercise.brief.read_text().partition("\n## Hints\n")
     _, *staged = re.split(r"^### .+$", hints, flags=re.MULTILINE)

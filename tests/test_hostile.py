@@ -75,9 +75,9 @@ def nothing_is_left(warm):
     processes, files = ours(), folders()
     yield
     left = ours() - processes
-    assert until(lambda: not left & ours(), 10), [psutil.Process(pid).cmdline() for pid in left & ours()]
+    assert until(lambda: not left & ours(), 30), [psutil.Process(pid).cmdline() for pid in left & ours()]
     made = folders() - files
-    assert until(lambda: not made & folders(), 10), made
+    assert until(lambda: not made & folders(), 30), made
 
 
 def folders():
@@ -94,7 +94,7 @@ def ours():
     found = set()
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            nobodys = jail._THROWAWAY <= process.uids().real < jail._THROWAWAY + 4_000
+            nobodys = os.getuid() == 0 and jail._THROWAWAY <= process.uids().real < jail._THROWAWAY + 4_000
             mine = process.uids().real == os.getuid()
             if nobodys or (mine and "windtunnel-check-" in process.cwd()):
                 found.add(process.pid)
@@ -337,7 +337,8 @@ def test_ten_thousand_tasks_are_a_reason_or_a_run_but_no_breakdown(tmp_path):
         with DAG("d", schedule=None):
             [EmptyOperator(task_id=f"t{number}") for number in range(10_000)]
         """
-    refused(tmp_path, text, "took", seconds=4, within=45)
+    found = on_trial(tmp_path, text, NOON, seconds=4)
+    assert "took" in found if isinstance(found, str) else len(found[0]["tasks"]) == 10_000
 
 
 # --- it ends what runs it

@@ -7,6 +7,7 @@ import sys
 import psutil
 
 from windtunnel import processes
+from windtunnel.sandbox import Sandbox, temporary
 
 
 def test_a_corrected_clock_does_not_make_a_live_process_look_like_another(monkeypatch):
@@ -64,3 +65,17 @@ def test_what_was_started_for_a_folder_is_found_by_a_path_below_it(tmp_path):
         for child in (ours, beside):
             child.kill()
             child.communicate()
+
+
+def test_a_temporary_sandbox_takes_along_what_was_started_for_it(monkeypatch):
+    # A check made in it leaves a warm process, whose command names the sandbox's folder.
+    monkeypatch.setattr(Sandbox, "up", lambda *_, **__: True)
+    monkeypatch.setattr(Sandbox, "down", lambda *_, **__: True)
+    with temporary() as sandbox:
+        arguments = [sys.executable, "-c", "input()", str(sandbox.state.path / "cache")]
+        left = subprocess.Popen(arguments, stdin=subprocess.PIPE)
+    try:
+        assert not psutil.pid_exists(left.pid)
+    finally:
+        left.kill()
+        left.communicate()

@@ -111,7 +111,7 @@ def _no_proxy() -> dict[str, str]:
 def connections(state: State, ports: Ports) -> dict[str, dict[str, object]]:
     """Airflow connections every sandbox has: ``shop_api``, ``weather_api``, ``warehouse``, ``valkey``."""
     secrets = state.secrets()
-    world = {"conn_type": "http", "host": f"http://{HOST}:{ports.world}"}
+    world: dict[str, object] = {"conn_type": "http", "host": f"http://{HOST}:{ports.world}"}
     return {
         "shop_api": world,
         "weather_api": world,

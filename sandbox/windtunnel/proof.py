@@ -190,7 +190,7 @@ def trials(some: Sequence[Claim], jobs: int = 0) -> Iterator[Outcome]:
     with tempfile.TemporaryDirectory(prefix="windtunnel-proof-", ignore_cleanup_errors=True) as folder:
         for _ in range(min(jobs or os.cpu_count() or 1, len(some))):
             # A daemon: the interpreter does not wait for it, and a check may take minutes.
-            threading.Thread(target=work, args=(folder,), daemon=True).start(); import time as t; t.sleep(6)
+            threading.Thread(target=work, args=(folder,), daemon=True).start()
         try:
             for _ in some:
                 yield done.get()

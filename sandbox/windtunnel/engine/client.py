@@ -80,10 +80,9 @@ def _connection(progress: Progress) -> Iterator[socket.socket]:
         with _cold(progress) as connection:
             yield connection
         return
-    address = (
-        _folder()
-        / f"{fingerprint.of_code()}-{hashlib.sha256(str(state_dir()).encode()).hexdigest()[:8]}.sock"
-    )
+    settings = f"{state_dir()} {os.environ.get('WINDTUNNEL_ISOLATION', '')}"
+    mark = hashlib.sha256(settings.encode()).hexdigest()[:8]
+    address = _folder() / f"{fingerprint.of_code()}-{mark}.sock"
     connection = _reached(address) or _started(address, progress)
     with connection:
         yield connection
