@@ -16,6 +16,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
+from windtunnel.engine import fingerprint
 from windtunnel.engine.bench import Ground
 from windtunnel.engine.nursery import Bench, Nursery
 from windtunnel.errors import WindtunnelError
@@ -169,7 +170,8 @@ def _planned(order: Mapping[str, Any]) -> Iterator[tuple[list[Any], Callable[[li
     digest = hashlib.sha256(Path(order["criteria"]).read_bytes() + str(order["only"]).encode()).hexdigest()[
         :24
     ]
-    file = Path(order["plans"]) / f"{digest}.json"
+    mark = fingerprint.of_code()  # other code may ask in other words: what it asked would be run in vain
+    file = Path(order["plans"]) / f"{mark}-{digest}.json"
     try:
         plan = list(json.loads(file.read_text()))
     except (OSError, ValueError):
@@ -182,6 +184,9 @@ def _planned(order: Mapping[str, Any]) -> Iterator[tuple[list[Any], Callable[[li
             with contextlib.suppress(OSError):
                 unfinished = file.with_name(f"{file.name}.{os.getpid()}")
                 file.parent.mkdir(parents=True, exist_ok=True)
+                for other in file.parent.glob("*.json"):
+                    if not other.name.startswith(mark):
+                        other.unlink(missing_ok=True)
                 unfinished.write_text(json.dumps(plan + new))
                 unfinished.replace(file)
 
