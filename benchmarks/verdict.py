@@ -24,6 +24,7 @@ from rich.table import Table
 
 from windtunnel.airflow_env import clean_environment
 from windtunnel.check import check
+from windtunnel.engine.client import judged
 from windtunnel.exercises import exercises
 
 HERE = Path(__file__).parent
@@ -48,6 +49,33 @@ made = six()
 if __name__ == "__main__":
     made.test()
 """
+
+
+CRITERIA = '''
+from windtunnel.check import points
+
+@points(1)
+def test_the_chain(submission):
+    """Six tasks, one after the other, add up to six"""
+    run = submission.run("2026-03-02").succeeded()
+    assert list(run.tasks.values()) == ["success"] * 6, run.tasks
+    assert max(xcom.value for xcom in run.xcoms) == 6, run.xcoms
+'''
+
+
+def verdict(folder: Path) -> Callable[[], None]:
+    """The same DAG, judged by one criterion that has it run once."""
+    answer, criteria = folder / "six.py", folder / "test_six.py"
+    answer.write_text(SIX)
+    criteria.write_text(CRITERIA)
+    order = {"answer": str(answer), "criteria": str(criteria), "only": None}
+    limits = {"time_limit": 60.0, "seconds": 60.0, "jobs": 2}
+
+    def run() -> None:
+        [found] = judged(order | limits)["criteria"]
+        assert found["passed"], found
+
+    return run
 
 
 def by_hand(folder: Path) -> Callable[[], None]:
@@ -76,7 +104,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     rounds = parser.parse_args().rounds
     with tempfile.TemporaryDirectory() as folder:
-        measured: dict[str, Callable[[], object]] = {"python dag.py, six tasks": by_hand(Path(folder))}
+        measured: dict[str, Callable[[], object]] = {
+            "python dag.py, six tasks": by_hand(Path(folder)),
+            "verdict on the same file": verdict(Path(folder)),
+        }
         for exercise in exercises():
             measured[f"check {exercise.slug}"] = lambda exercise=exercise: check(
                 exercise.slug, exercise.solution
