@@ -26,7 +26,8 @@ FILE = 256 << 20  # bytes of the largest file
 DISK = 512 << 20  # bytes of all files together; only with namespaces
 FILES = 50_000  # on that disk, folders counted
 PROCESSES = 128  # of one answer at a time, threads counted
-SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc", "/opt")
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc")
+HIDDEN = ("exercises", "solutions", "tests", "work")  # of the clone, should it be in one of these
 DEVICES = ("null", "zero", "full", "random", "urandom")
 _THROWAWAY = 61_184  # first of the user ids that systemd, too, hands out for processes nobody owns
 
@@ -104,6 +105,12 @@ def build_root(root: Path, scratch: Path, readable: tuple[Path, ...]) -> None:
         elif source.is_dir():
             target.mkdir(parents=True, exist_ok=True)
             kernel.bind(source, target)
+    clone = root / str(Path(__file__).resolve().parents[3]).lstrip("/")
+    for name in HIDDEN:
+        if (clone / name).is_dir():
+            kernel.mount(
+                "tmpfs", clone / name, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "size=4k,mode=0755"
+            )
     (root / "dev").mkdir()
     for name in DEVICES:
         (root / "dev" / name).touch()
@@ -247,4 +254,6 @@ def missing() -> list[str]:
         gaps.append("an answer can connect to local services of yours, this engine among them")
     if not version:
         gaps.append("an answer can read what you can read, and write it")
+    elif any(Path(name) in Path(__file__).resolve().parents for name in SYSTEM):
+        gaps.append("an answer can read the course's solutions: the clone is in a folder of the system's")
     return gaps
