@@ -65,7 +65,7 @@ def test_the_chain(submission):
 
 def verdict(folder: Path) -> Callable[[], None]:
     """The same DAG, judged by one criterion that has it run once."""
-    answer, criteria = folder / "six.py", folder / "test_six.py"
+    answer, criteria = folder / "chain.py", folder / "test_chain.py"
     answer.write_text(SIX)
     criteria.write_text(CRITERIA)
     order = {"answer": str(answer), "criteria": str(criteria), "only": None}
@@ -86,7 +86,7 @@ def by_hand(folder: Path) -> Callable[[], None]:
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     }
     (folder / "dags").mkdir()
-    file = folder / "dags" / "six.py"
+    file = folder / "dags" / "chain.py"
     file.write_text(SIX)
     subprocess.run(
         [sys.executable, "-m", "airflow", "db", "migrate"], env=environment, check=True, capture_output=True
