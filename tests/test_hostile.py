@@ -805,7 +805,7 @@ def test_no_network_but_the_sandboxs(tmp_path):
             engines += Path(os.environ["XDG_RUNTIME_DIR"]).glob("windtunnel/*.sock")
         text = task(f"""\
             found = []
-            for address in [("127.0.0.1", {server.getsockname()[1]}), ("1.1.1.1", 53), ("127.0.0.1", 22)]:
+            for address in [("127.0.0.1", {server.getsockname()[1]}), ("192.0.2.1", 53), ("127.0.0.1", 22)]:
                 try:
                     socket.create_connection(address, timeout=1)
                     found.append(address)
@@ -819,7 +819,7 @@ def test_no_network_but_the_sandboxs(tmp_path):
                     pass
             try:
                 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-                    udp.sendto(b"x", ("1.1.1.1", 53))
+                    udp.sendto(b"x", ("192.0.2.1", 53))
                 found.append("UDP")
             except OSError:
                 pass
