@@ -12,6 +12,7 @@ from windtunnel.check import Criterion
 from windtunnel.grading import report
 from windtunnel.grading.grades import ERROR, Grade, Results, graded, in_order
 from windtunnel.views import grades as view
+from windtunnel.whole import put
 
 
 def criteria(*met, message="no"):
@@ -213,10 +214,10 @@ def test_another_format_that_is_there_already_does_not_keep_old_grades(tmp_path)
 
 
 def test_a_file_that_cannot_be_written_whole_leaves_the_old_one(tmp_path, monkeypatch):
-    report.put(tmp_path / "a", "old")
-    monkeypatch.setattr(report.os, "fchmod", lambda *_: 1 / 0)
+    put(tmp_path / "a", "old")
+    monkeypatch.setattr("os.fchmod", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        report.put(tmp_path / "a", "new")
+        put(tmp_path / "a", "new")
     assert (tmp_path / "a").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +23,7 @@ from windtunnel.execution import CELL_TIMEOUT, CellFailed, execute, execute_asyn
 from windtunnel.hosting import DEFAULT_SANDBOX
 from windtunnel.normalise import dumps, loads, normalise
 from windtunnel.progress import Board, board
+from windtunnel.whole import put
 
 __all__ = [
     "CellFailed",
@@ -69,15 +68,7 @@ def write(chapter: Chapter, nb: NotebookNode) -> bool:
     if text == committed:
         return False
     path.parent.mkdir(exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            os.fchmod(file.fileno(), 0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    put(path, text)
     return True
 
 

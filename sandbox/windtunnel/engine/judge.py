@@ -47,11 +47,11 @@ class Evidence:
 
     def parse(self, answer: Path) -> dict[str, Any]:
         """See ``evidence.Source``."""
-        found: dict[str, Any] = self._found(self._ask(self._question(answer, do="parse")))
+        found: dict[str, Any] = self._found(self._ask(answer, do="parse"))
         if len(found["dags"]) == 1:
             for cases in self._plan:
-                question = self._question(answer, do="run", dag_id=next(iter(found["dags"])), cases=cases)
-                self._ahead[_key(cases)] = self._pool.submit(self._ask, question)
+                what = {"do": "run", "dag_id": next(iter(found["dags"])), "cases": cases}
+                self._ahead[_key(cases)] = self._pool.submit(self._ask, answer, **what)
         return found
 
     def run(self, answer: Path, dag_id: str, cases: Sequence[Case]) -> list[dict[str, Any]]:
@@ -59,18 +59,13 @@ class Evidence:
         plain = [vars(case) for case in cases]
         self.asked.append(plain)
         ahead = self._ahead.pop(_key(plain), None)
-        reply = (
-            ahead.result()
-            if ahead
-            else self._ask(self._question(answer, do="run", dag_id=dag_id, cases=plain))
-        )
+        reply = ahead.result() if ahead else self._ask(answer, do="run", dag_id=dag_id, cases=plain)
         runs: list[dict[str, Any]] = self._found(reply)
         return runs
 
     def call(self, answer: Path, function: str, arguments: Sequence[Any]) -> Any:
         """See ``evidence.Source``."""
-        question = self._question(answer, do="call", function=function, arguments=list(arguments))
-        return self._found(self._ask(question))
+        return self._found(self._ask(answer, do="call", function=function, arguments=list(arguments)))
 
     def close(self) -> None:
         """Give up what was not asked for after all."""
@@ -78,17 +73,12 @@ class Evidence:
         self._pool.shutdown(cancel_futures=True)
         self._database.close()
 
-    @staticmethod
-    def _question(answer: Path, **what: Any) -> dict[str, Any]:
-        return {"answer": answer, **what}
-
-    def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
+    def _ask(self, answer: Path, **question: Any) -> dict[str, Any]:
         if self._lost:
             return {"lost": self._lost}
         left = self._until - time.monotonic()
         if left <= 0:
             return {"lost": "Stopped: the check took longer than it was given."}
-        answer = question.pop("answer")
         bench = self._bench(answer)
         reply = bench.ask({**question, "seconds": min(self._seconds, left)})
         if bench.usable:

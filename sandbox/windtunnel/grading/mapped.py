@@ -16,6 +16,7 @@ from windtunnel.grading.batch import TIMEOUT, Grader
 from windtunnel.grading.command import output_folder
 from windtunnel.grading.grades import ERROR, Grade, Results, in_order
 from windtunnel.grading.submissions import Found, Submission
+from windtunnel.whole import put
 
 RESULTS = "results"
 FOUND = "found.json"
@@ -28,7 +29,7 @@ def find_submissions(folder: str, exercise: str = "", output: str = "") -> list[
     (target / RESULTS).mkdir(parents=True, exist_ok=True)
     for old in (target / RESULTS).glob("*.json"):
         old.unlink()
-    report.put(target / FOUND, json.dumps(asdict(found)))
+    put(target / FOUND, json.dumps(asdict(found)))
     return [asdict(submission) for submission in found.submissions]
 
 
@@ -44,7 +45,7 @@ def grade_one(submission: dict[str, str], folder: str, output: str = "", timeout
     if grade.status == ERROR and not told:
         raise WindtunnelError(f"{chosen.student}, {chosen.exercise}: {grade.reason}")
     place = _target(folder, output) / RESULTS / _name(chosen)
-    report.put(place, json.dumps(grade.to_dict()))
+    put(place, json.dumps(grade.to_dict()))
     return str(place)
 
 

@@ -6,9 +6,7 @@ import csv
 import hashlib
 import io
 import json
-import os
 import re
-import tempfile
 from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +14,7 @@ from xml.etree import ElementTree
 
 from windtunnel.grading.grades import ERROR, ExerciseResults, Grade, Results
 from windtunnel.views import grades as pages
+from windtunnel.whole import put
 
 PAGES = "submissions"
 INDEX = "index.html"
@@ -48,19 +47,6 @@ def write(folder: Path, results: Results, formats: Iterable[str] = ("csv",)) -> 
 def file_name(format_: str) -> str:
     """``grades.csv``, ``grades.json``, ``grades.junit.xml``."""
     return "grades.junit.xml" if format_ == "junit" else f"grades.{format_}"
-
-
-def put(path: Path, text: str) -> None:
-    """Write ``text`` to ``path``, whole or not at all."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            os.fchmod(file.fileno(), 0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def page_names(grades: Iterable[Grade]) -> dict[tuple[str, str], str]:
