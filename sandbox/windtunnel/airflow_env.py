@@ -78,13 +78,17 @@ def airflow_environment(state: State, ports: Ports) -> dict[str, str]:
         "CORE__FERNET_KEY": secrets["fernet"],
         "CORE__EXECUTION_API_SERVER_URL": f"{api}/execution/",
         "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(password_file(state)),
-        "DATABASE__SQL_ALCHEMY_CONN": postgres.url("airflow"),
+        "DATABASE__SQL_ALCHEMY_CONN": postgres.url(state.database("airflow")),
         "API__PORT": str(ports.api),
         "API__BASE_URL": api,
         "API__SECRET_KEY": secrets["api"],
         "API_AUTH__JWT_SECRET": secrets["jwt"],
-        "LOGGING__BASE_LOG_FOLDER": str(state.airflow_home / "logs"),
+        "LOGGING__BASE_LOG_FOLDER": str(state.task_logs),
     }
+    if state.clock:
+        from windtunnel.clock.settings import DATED
+
+        settings |= DATED
     variables = {f"AIRFLOW__{key}": value for key, value in (QUICK | PATIENT | SAFE | settings).items()}
     variables |= {
         f"AIRFLOW_CONN_{name.upper()}": json.dumps(value) for name, value in connections(state, ports).items()
@@ -121,7 +125,7 @@ def connections(state: State, ports: Ports) -> dict[str, dict[str, object]]:
             "port": ports.postgres,
             "login": "warehouse",
             "password": secrets["warehouse"],
-            "schema": "warehouse",
+            "schema": state.database("warehouse"),
         },
         "valkey": {"conn_type": "redis", "host": HOST, "port": ports.valkey, "password": secrets["valkey"]},
     }

@@ -50,14 +50,33 @@ def lab(
     raise typer.Exit(code)
 
 
-@app.command(epilog="Example: windtunnel up && windtunnel ui", rich_help_panel=SANDBOX)
-def up() -> None:
-    """Start the sandbox in the background, or find it running."""
+@app.command(
+    epilog="Example: windtunnel up && windtunnel ui; windtunnel up --clock 2026-03-01",
+    rich_help_panel=SANDBOX,
+)
+def up(
+    clock: Annotated[
+        str, typer.Option(metavar="DATE", help="Begin at this date, with a clock that can be turned.")
+    ] = "",
+) -> None:
+    """Start the sandbox in the background, or find it running.
+
+    With --clock, a fresh Airflow lives in virtual time until it goes down; the Airflow of real time is kept.
+    """
+    from windtunnel.moments import moment, text
     from windtunnel.sandbox import Sandbox
 
     sandbox, start = Sandbox(), time.monotonic()
+    begin = moment(clock) if clock else None
     with _progress("Starting the sandbox") as progress:
-        started = sandbox.up(progress)
+        started = sandbox.up(progress, clock=begin)
+    shown = sandbox.state.clock.get("start", "")
+    if begin and not started and shown != begin.isoformat():
+        lives = f"with a clock that began at {text(moment(shown))} UTC" if shown else "in real time"
+        raise WindtunnelError(
+            f"Airflow is already up, {lives}.",
+            f"windtunnel reset --clock {clock} begins again at that date; `windtunnel down` stops it.",
+        )
     seconds = f" in {time.monotonic() - start:.1f} s" if started else ""
     out.print(
         f"Airflow is {'up' if started else 'already up'}{seconds}: {sandbox.url}  (`windtunnel ui` opens it)"
@@ -87,6 +106,8 @@ def status() -> None:
         out.print("Next: `windtunnel up` starts it.")
         raise typer.Exit(1)
     out.print(f"Airflow  {found.url}")
+    if found.clock:
+        out.print(f"Clock    {found.clock} UTC")
     table = Table("process", "id", "restarts", "health", box=None, pad_edge=False)
     for name, component in found.components.items():
         health = found.health.get(name.replace("-", "_"), "")
@@ -95,7 +116,10 @@ def status() -> None:
     raise typer.Exit(0 if found.healthy else 1)
 
 
-@app.command(epilog="Example: windtunnel reset --yes; windtunnel reset 03", rich_help_panel=SANDBOX)
+@app.command(
+    epilog="Example: windtunnel reset --yes; windtunnel reset --clock 2026-03-01; windtunnel reset 03",
+    rich_help_panel=SANDBOX,
+)
 def reset(
     slug: Annotated[
         str, typer.Argument(help="An exercise: its answer goes back to the starter; yours is kept beside it.")
@@ -107,12 +131,15 @@ def reset(
         ),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    clock: Annotated[
+        str, typer.Option(metavar="DATE", help="Begin again at this date, with a clock that can be turned.")
+    ] = "",
 ) -> None:
     """Give the sandbox a fresh Airflow, without runs and with an empty warehouse; or an exercise its starter."""
     if slug:
-        if hard:
+        if hard or clock:
             raise WindtunnelError(
-                "--hard is about the sandbox, not about an exercise.",
+                f"{'--hard' if hard else '--clock'} is about the sandbox, not about an exercise.",
                 f"windtunnel reset {slug}, or windtunnel reset --hard",
             )
         cli_exercises.reset_answer(slug)
@@ -124,10 +151,16 @@ def reset(
         aside = sandbox.set_aside()
         out.print(f"The state folder is now {aside}. `windtunnel up` makes a fresh one.")
         return
-    if not yes and sys.stdin.isatty():
+    from windtunnel.moments import moment
+
+    begin = moment(clock) if clock else None
+    if not yes and sys.stdin.isatty() and (begin is None or sandbox.state.clock):
         typer.confirm("All runs and the warehouse's tables will be gone. Go on?", abort=True)
     with _progress("Resetting the sandbox") as progress:
-        sandbox.reset(progress)
+        if begin:
+            sandbox.begin(begin, progress)
+        else:
+            sandbox.reset(progress)
     out.print(f"Fresh: {sandbox.url}")
 
 

@@ -12,7 +12,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
-from windtunnel import kernels
+from windtunnel import dated, kernels
 from windtunnel.chapters import Chapter, cell_lines, to_notebook
 from windtunnel.errors import WindtunnelError
 from windtunnel.hosting import DEFAULT_SANDBOX, Host
@@ -68,7 +68,7 @@ async def execute_async(
     not start.
     """
     nb, lines = to_notebook(chapter), cell_lines(chapter)
-    host = Host(sandbox)
+    host = Host(sandbox, dated.start_in(nb.metadata))
     try:
         await asyncio.to_thread(host.ready)
         await _execute_cells(nb, lines, chapter, host, timeout, on_cell)

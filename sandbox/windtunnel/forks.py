@@ -11,6 +11,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 from windtunnel.errors import WindtunnelError
 
@@ -61,8 +62,20 @@ PRELOAD = [
 ]
 
 
-def preload() -> Iterator[str]:
+class Shims(Protocol):
+    """What changes Airflow for a sandbox with a clock: ``windtunnel.clock.shims``."""
+
+    def install(self) -> None:
+        """Called before Airflow is imported."""
+
+    def install_in_airflow(self) -> None:
+        """Called after all is imported."""
+
+
+def preload(shims: Shims | None = None) -> Iterator[str]:
     """Import all that the components need, module by module, and patch it. Yields each module's name."""
+    if shims:
+        shims.install()
     gc.disable()  # imports leave no garbage worth a look: a fifth of the time
     # Airflow imports jsonschema, which imports this where JupyterLab has installed it, and it compiles a
     # grammar on import: a third of the whole start. jsonschema does without when it is missing.
@@ -76,13 +89,15 @@ def preload() -> Iterator[str]:
         importlib.import_module(module)
         yield module
     patches.apply(airflow.__version__)
+    if shims:
+        shims.install_in_airflow()
     gc.collect()
     gc.freeze()  # keeps the collector from writing to, and so copying, shared pages
     gc.enable()
 
 
-def component(name: str, log: Path) -> int:
-    """Run one of `COMPONENTS`; returns its process id."""
+def airflow(name: str) -> Callable[[], None]:
+    """What the one of `COMPONENTS` called ``name`` does."""
 
     def run() -> None:
         from airflow.__main__ import main
@@ -90,7 +105,7 @@ def component(name: str, log: Path) -> int:
         sys.argv = ["airflow", *COMPONENTS[name]]
         main()  # type: ignore[no-untyped-call]
 
-    return fork(run, log)
+    return run
 
 
 def migrate() -> None:

@@ -20,6 +20,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -40,14 +41,24 @@ class Sandbox(Protocol):
 
 
 class Host:
-    """A holder: started at once, `ready` when its sandbox is; `close` it, once, from any thread."""
+    """A holder: started at once, `ready` when its sandbox is; `close` it, once, from any thread.
 
-    def __init__(self, sandbox: str = DEFAULT_SANDBOX) -> None:
+    ``clock``: the moment at which the sandbox begins, if it is to have a clock.
+    """
+
+    def __init__(self, sandbox: str = DEFAULT_SANDBOX, clock: datetime | None = None) -> None:
         self._sandbox = sandbox
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         self._process = subprocess.Popen(
             # -P: the folder it starts in must not hide installed modules.
-            [sys.executable, "-P", "-m", "windtunnel.hosting", sandbox],
+            [
+                sys.executable,
+                "-P",
+                "-m",
+                "windtunnel.hosting",
+                sandbox,
+                *([clock.isoformat()] if clock else []),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -105,7 +116,7 @@ def hosted(sandbox: str = DEFAULT_SANDBOX) -> Iterator[Host]:
         host.close()
 
 
-def load(name: str) -> Callable[[], AbstractContextManager[Sandbox]]:
+def load(name: str) -> Callable[..., AbstractContextManager[Sandbox]]:
     """The context manager factory called ``module:name``. Raises WindtunnelError when there is none."""
     module, _, attribute = name.partition(":")
     try:
@@ -118,7 +129,7 @@ def load(name: str) -> Callable[[], AbstractContextManager[Sandbox]]:
     return factory  # type: ignore[no-any-return]
 
 
-def _hold(name: str) -> None:
+def _hold(name: str, clock: str | None = None) -> None:
     # Sandboxes may print; the answer is the only thing that belongs in the pipe.
     with os.fdopen(os.dup(1), "w") as pipe:
         os.dup2(2, 1)
@@ -131,7 +142,7 @@ def _hold(name: str) -> None:
         try:
             with (
                 tempfile.TemporaryDirectory(prefix="windtunnel-", ignore_cleanup_errors=True) as folder,
-                load(name)() as sandbox,
+                load(name)(**({"clock": datetime.fromisoformat(clock)} if clock else {})) as sandbox,
             ):
                 answer(environ=sandbox.environ(), folder=folder)
                 sys.stdin.buffer.read()
@@ -150,4 +161,4 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _stop)
-    _hold(sys.argv[1])
+    _hold(*sys.argv[1:])

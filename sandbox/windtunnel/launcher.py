@@ -21,7 +21,7 @@ from typing import Any
 
 import psutil
 
-from windtunnel import forks, locks, ports, processes, valkey
+from windtunnel import dated, forks, locks, ports, processes, valkey
 from windtunnel.errors import WindtunnelError
 from windtunnel.postgres import Postgres
 from windtunnel.state import State
@@ -41,6 +41,11 @@ class Launcher:
         self.ports = state.ports()
         self.postgres = Postgres(state, self.ports.postgres)
         self.follow = (follow, processes.started(follow)) if follow else None
+        self.shims = dated.shims(state)
+        self.names = [
+            *forks.COMPONENTS,
+            *(["clock"] if self.shims else []),
+        ]  # of Airflow's processes, and ours
         self.wanted: str | None = None  # "down" or "reset", set by a signal
         self.generation = 0
         self.phases: list[str] = []
@@ -110,6 +115,7 @@ class Launcher:
                     "phases": self.phases[-20:],  # who looks now and then misses none
                     "generation": self.generation,
                     "error": error,
+                    "follow": self.follow[0] if self.follow else None,
                     "components": {
                         name: {
                             "pid": child.pid,
@@ -124,6 +130,7 @@ class Launcher:
 
     # --- starting ----------------------------------------------------------------------------------
     def _start_all(self) -> None:
+        dated.begin(self.state)
         initdb = None
         if self.postgres.is_new:
             self._step("making the database")
@@ -135,14 +142,14 @@ class Launcher:
         world = [sys.executable, "-m", "world.service", "--port", str(self.ports.world)]
         self._program("world", world, self.ports.world)
         self._step("loading Airflow")
-        for _module in forks.preload():
+        for _module in forks.preload(self.shims() if self.shims else None):
             self._stop_if_told()
         if initdb is not None:
             self._wait_fork(initdb, "Postgres could not make its cluster", self.state.logs / "postgres.log")
             self._start_postgres()
         self._make_databases()
         self._step("starting Airflow's components")
-        for name in forks.COMPONENTS:
+        for name in self.names:
             self._component(name)
         self._running()
 
@@ -166,15 +173,18 @@ class Launcher:
         self.postgres.create_roles()
         if "airflow_template" not in existing:
             self._step("making Airflow's tables")
-            self.postgres.create("airflow")
+            connected = self.state.database("airflow")  # what Airflow's settings name
+            self.postgres.create(connected)
             log = self.state.logs / "migrate.log"
             self._wait_fork(forks.fork(forks.migrate, log), "Airflow could not make its tables", log)
             # A finished copy is kept: a fresh Airflow is a copy of it, in a fraction of a second.
-            self.postgres.create("airflow_template", template="airflow")
-        elif "airflow" not in existing:
+            self.postgres.create("airflow_template", template=connected)
+        if "airflow" not in self.postgres.databases():
             self.postgres.create("airflow", template="airflow_template")
         if "warehouse" not in existing:
             self.postgres.create("warehouse", owner="warehouse")
+        if self.state.clock or "airflow_dated" in existing:
+            dated.make_databases(self.state, self.postgres)
 
     def _wait_fork(self, pid: int, what: str, log: Path) -> None:
         while (done := os.waitpid(pid, os.WNOHANG))[0] == 0:
@@ -204,7 +214,8 @@ class Launcher:
         if name not in self.children:
             log = self.state.logs / f"{name}.log"
             port = self.ports.api if name == "api-server" else None
-            self.children[name] = Child(name, lambda: forks.component(name, log), port)
+            work = dated.serve(self.state) if name == "clock" else forks.airflow(name)
+            self.children[name] = Child(name, lambda: forks.fork(work, log), port)
         self.children[name].start()
 
     # --- looking after -----------------------------------------------------------------------------
@@ -259,7 +270,7 @@ class Launcher:
 
     # --- stopping ----------------------------------------------------------------------------------
     def _stop_components(self) -> None:
-        components = [self.children[name] for name in forks.COMPONENTS if name in self.children]
+        components = [self.children[name] for name in self.names if name in self.children]
         for scheduler in [child for child in components if child.name == "scheduler"]:
             # Upstream's scheduler waits for running tasks without a limit. They get a moment, then SIGTERM:
             # their supervisors still report to the API server, so no task is left "running" in the database.
@@ -299,15 +310,19 @@ class Launcher:
         self._stop_components()
         processes.end(self.orphans, grace=0)
         self.orphans.clear()
-        for folder in (self.state.data, self.state.airflow_home / "logs"):
+        for folder in (self.state.data, self.state.task_logs):
             shutil.rmtree(folder, ignore_errors=True)
-        self.state.data.mkdir(mode=0o700, exist_ok=True)
-        self.postgres.create("airflow", template="airflow_template")
-        self.postgres.create("warehouse", owner="warehouse")
+        if self.state.clock:
+            dated.begin(self.state)
+            dated.make_databases(self.state, self.postgres)
+        else:
+            self.state.data.mkdir(mode=0o700, exist_ok=True)
+            self.postgres.create("airflow", template="airflow_template")
+            self.postgres.create("warehouse", owner="warehouse")
         for name in ("valkey", "world"):
             self.children[name].stop(signal.SIGTERM, STOP_GRACE)
             self.children[name].start()
-        for name in forks.COMPONENTS:
+        for name in self.names:
             self._component(name)
         self._running()
 

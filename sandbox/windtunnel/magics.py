@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from windtunnel import dagcell, exercise_cell, session
 from windtunnel.errors import WindtunnelError, interrupted_means
 from windtunnel.live import in_lab, in_terminal, live_view
+from windtunnel.moments import moment, text
 from windtunnel.style import style
 from windtunnel.views.banner import Banner
 
@@ -29,6 +30,7 @@ def load(shell: InteractiveShell) -> None:
             lambda phase: view.show({phase: "running"}) if phase != "running" else None, start=True
         )
         found.fresh()
+        clock = found.sandbox.state.clock.get("start") if found.sandbox else None
         if found.sandbox:
             windtunnel.world.reset()  # a fault never outlives its chapter
         somebody = in_lab() or in_terminal()
@@ -37,6 +39,7 @@ def load(shell: InteractiveShell) -> None:
                 found.airflow.check_version(),
                 found.airflow.url if somebody else None,
                 style() if somebody else "",
+                text(moment(clock)) if clock else "",
             )
         )
     shell.push(  # type: ignore[no-untyped-call]

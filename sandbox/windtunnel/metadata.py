@@ -24,7 +24,8 @@ def metadata(sql: str, parameters: Sequence[Any] = ()) -> Table:
         raise WindtunnelError(
             "Only the local sandbox opens its metadata database to a notebook.", "unset WINDTUNNEL_URL."
         )
-    connection = Postgres(sandbox.state, sandbox.state.ports().postgres).connect("airflow", role="reader")
+    state = sandbox.state
+    connection = Postgres(state, state.ports().postgres).connect(state.database("airflow"), role="reader")
     try:
         with connection.cursor() as cursor:
             cursor.execute(sql, tuple(parameters))

@@ -44,7 +44,7 @@ from jupyter_client.manager import KernelManager
 from nbval.kernel import RunningKernel  # type: ignore[import-untyped]
 from nbval.plugin import IPyNbCell, IPyNbFile, NbCellError  # type: ignore[import-untyped]
 
-from windtunnel import kernels
+from windtunnel import dated, kernels
 from windtunnel.chapters import Chapter, cell_lines, of_notebook
 from windtunnel.hosting import DEFAULT_SANDBOX, Host
 from windtunnel.normalise import node
@@ -207,7 +207,7 @@ class ChapterFile(IPyNbFile):  # type: ignore[misc]
 
     def setup(self) -> None:
         """Start the sandbox and the kernel."""
-        self.host = Host(self.config.getoption("nbval_sandbox"))
+        self.host = Host(self.config.getoption("nbval_sandbox"), dated.start_in(self.nb.metadata))
         self.host.ready()
         self.kernel = SandboxKernel(self.host, self.config.getoption("nbval_kernel_startup_timeout"))
         self.setup_sanitize_files()

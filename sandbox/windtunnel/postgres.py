@@ -213,10 +213,15 @@ class Postgres:
             cursor.execute("grant pg_read_all_data to reader")
             cursor.execute("alter role reader set default_transaction_read_only = on")
 
-    def create(self, database: str, *, template: str = "template1", owner: str = SUPERUSER) -> None:
-        """Make ``database`` as a copy of ``template``, replacing one of that name."""
+    def drop(self, database: str) -> None:
+        """Remove ``database``, whoever is connected, if it is there."""
         with self._admin() as cursor:
             cursor.execute(f'drop database if exists "{database}" with (force)')
+
+    def create(self, database: str, *, template: str = "template1", owner: str = SUPERUSER) -> None:
+        """Make ``database`` as a copy of ``template``, replacing one of that name."""
+        self.drop(database)
+        with self._admin() as cursor:
             cursor.execute(f'create database "{database}" template "{template}" owner "{owner}"')
 
 

@@ -14,10 +14,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from windtunnel import processes
+from windtunnel import dated, processes
 from windtunnel.airflow_env import ADMIN, airflow_environment, clean_environment, password_file
 from windtunnel.api import Airflow
 from windtunnel.errors import WindtunnelError
@@ -48,6 +49,7 @@ class Status:
     components: dict[str, dict[str, Any]]
     health: dict[str, str]
     problem: str = ""  # why it went down by itself, if it did
+    clock: str = ""  # what its clock shows (UTC), if it has one
 
     @property
     def healthy(self) -> bool:
@@ -95,6 +97,7 @@ class Sandbox:
             components=status.get("components", {}) if running else {},
             health=self.airflow().health(timeout=2) if running else {},
             problem="" if running else (status.get("error") or {}).get("message", ""),
+            clock=dated.shows(self.state) if running else "",
         )
 
     def is_up(self) -> bool:
@@ -105,13 +108,23 @@ class Sandbox:
             return False
 
     # --- starting ----------------------------------------------------------------------------------
-    def up(self, progress: Progress = _silent, *, follow: int | None = None, anywhere: bool = False) -> bool:
+    def up(
+        self,
+        progress: Progress = _silent,
+        *,
+        follow: int | None = None,
+        anywhere: bool = False,
+        clock: datetime | None = None,
+    ) -> bool:
         """Start the sandbox, or find it running. Returns whether it was started now.
 
         ``progress`` is told each step. ``follow``: go down when the process with this id ends.
-        ``anywhere``: any free port for the UI instead of one from 8080. Raises WindtunnelError when it
-        cannot start; then nothing is left running.
+        ``anywhere``: any free port for the UI instead of one from 8080. ``clock``: the moment at which a fresh
+        Airflow with a clock begins (``windtunnel.clock``); one that runs is left as it is. Raises
+        WindtunnelError when it cannot start; then nothing is left running.
         """
+        if clock is not None:
+            dated.check(clock)
         launched = False
         for attempts_left in reversed(range(START_ATTEMPTS)):
             process = None
@@ -124,7 +137,7 @@ class Sandbox:
                         launched = True
                         # Who lost the usual port once is in a crowd: any other will do then.
                         lost_one = attempts_left < START_ATTEMPTS - 1
-                        process = self._launch(follow, anywhere or lost_one)
+                        process = self._launch(follow, anywhere or lost_one, clock)
                         self._wait_known(process)
                 self._wait_ready(progress, process)
                 return launched
@@ -164,8 +177,8 @@ class Sandbox:
         ):
             time.sleep(0.03)
 
-    def _launch(self, follow: int | None, anywhere: bool) -> subprocess.Popen[bytes]:
-        ports = self.state.prepare(anywhere=anywhere)
+    def _launch(self, follow: int | None, anywhere: bool, clock: datetime | None) -> subprocess.Popen[bytes]:
+        ports = self.state.prepare(anywhere=anywhere, clock=clock)
         dags = dags_dir()
         try:
             dags.mkdir(parents=True, exist_ok=True)
@@ -259,9 +272,9 @@ class Sandbox:
         secrets = self.state.secrets()
         write_private(
             self.state.path / "pg_service.conf",
-            f"[warehouse]\nhost={HOST}\nport={ports.postgres}\ndbname=warehouse\nuser=warehouse\n"
+            f"[warehouse]\nhost={HOST}\nport={ports.postgres}\ndbname={self.state.database('warehouse')}\nuser=warehouse\n"
             f"password={secrets['warehouse']}\n\n[airflow]\nhost={HOST}\nport={ports.postgres}\n"
-            f"dbname=airflow\nuser=reader\npassword={secrets['reader']}\n",
+            f"dbname={self.state.database('airflow')}\nuser=reader\npassword={secrets['reader']}\n",
         )
 
     # --- stopping ----------------------------------------------------------------------------------
@@ -304,8 +317,30 @@ class Sandbox:
                 )
             time.sleep(0.05)  # it has just started and not reported yet
 
+    def begin(self, start: datetime | None, progress: Progress = _silent) -> None:
+        """Live at ``start`` from now on, with a fresh Airflow; None: in real time, with the Airflow of before.
+
+        Started if it is down, restarted where time itself has to change. Raises as `up` does.
+        """
+        if start is not None:
+            dated.check(start)
+        running = self.state.is_running()
+        if running and start is not None and self.state.clock:
+            self.state.set_clock(start)
+            self.reset(progress)
+            return
+        follow = None
+        if running and bool(start) != bool(self.state.clock):
+            progress("turning the clock" if start else "going back to real time")
+            follow = self.state.status().get("follow")
+            self.down()
+        self.up(progress, clock=start, follow=follow)
+
     def reset(self, progress: Progress = _silent) -> None:
-        """A fresh Airflow, warehouse and data folder in a few seconds; DAG files and answers stay."""
+        """A fresh Airflow, warehouse and data folder in a few seconds; DAG files and answers stay.
+
+        One with a clock begins again where it began.
+        """
         if not self.state.is_running():
             self.up(progress)
         self.state.ports()  # a damaged folder is said to be one before anything is done to it
@@ -336,8 +371,10 @@ class Sandbox:
 
 
 @contextmanager
-def temporary(progress: Progress = _silent) -> Iterator[Sandbox]:
+def temporary(progress: Progress = _silent, clock: datetime | None = None) -> Iterator[Sandbox]:
     """A fresh sandbox on its own ports and folders; gone, with all it made, when the block ends.
+
+    ``clock``: the moment at which it begins, if it is to have a clock.
 
     It also goes down when this process dies, however it dies.
     """
@@ -348,7 +385,7 @@ def temporary(progress: Progress = _silent) -> Iterator[Sandbox]:
     os.environ.update(names)
     sandbox = Sandbox(folder / "state")
     try:
-        sandbox.up(progress, follow=os.getpid(), anywhere=True)
+        sandbox.up(progress, follow=os.getpid(), anywhere=True, clock=clock)
         yield sandbox
     finally:
         sandbox.down()

@@ -7,12 +7,14 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from windtunnel import dated
 from windtunnel.api import Airflow, NotFoundError
 from windtunnel.dagfiles import DagFile
 from windtunnel.errors import WindtunnelError
 from windtunnel.paths import dags_dir, repo_root, work_dir
 from windtunnel.sandbox import Progress, Sandbox
 
+SCRATCH = "scratch"
 CHAPTER = re.compile(r"\d\d-[a-z0-9-]+")
 
 
@@ -28,6 +30,7 @@ class Session:
     chapter: str
     dags: Path | None
     sandbox: Sandbox | None
+    beginning: str = ""  # which beginning of the sandbox's clock it lives in; empty in real time
 
     def without_paths(self, text: str) -> str:
         """``text`` with the folders of this machine replaced by names that are the same on every machine."""
@@ -38,6 +41,18 @@ class Session:
         for folder in sorted(folders, key=len, reverse=True):  # one may lie in another
             text = text.replace(folder, folders[folder])
         return text
+
+    def check_time(self) -> None:
+        """Raise WindtunnelError when the sandbox's clock has been set anew by somebody else since."""
+        if self.sandbox is None:
+            return
+        clock = self.sandbox.state.clock
+        if clock.get("id", "") != self.beginning:
+            now = f"began again at {clock['start'][:10]}" if clock else "went back to real time"
+            raise WindtunnelError(
+                f"Airflow {now} since this notebook was opened, so what it had made is not there.",
+                "run the first cell again, and those after it.",
+            )
 
     def fresh(self) -> None:
         """Forget this chapter's earlier DAGs and their runs; end those that still go on."""
@@ -66,16 +81,16 @@ class Session:
 
 
 def chapter_name() -> str:
-    """The chapter a notebook belongs to, from its file name; ``scratch`` for anything else."""
+    """The chapter a notebook belongs to, from its file name; SCRATCH for anything else."""
     named = os.environ.get("WINDTUNNEL_CHAPTER") or Path(os.environ.get("JPY_SESSION_NAME", "")).stem
-    return named if CHAPTER.fullmatch(named) else "scratch"
+    return named if CHAPTER.fullmatch(named) else SCRATCH
 
 
 _current: Session | None = None
 
 
 def connect(progress: Progress = lambda _phase: None, *, start: bool = False) -> Session:
-    """Find the Airflow to talk to; with ``start``, start the sandbox if there is none.
+    """Find the Airflow to talk to; with ``start``, start the sandbox if there is none, at the chapter's date.
 
     Raises WindtunnelError when it does not answer, is not an Airflow 3 or refuses our credentials.
     """
@@ -85,17 +100,34 @@ def connect(progress: Progress = lambda _phase: None, *, start: bool = False) ->
     if airflow is None:
         sandbox = Sandbox()
         if start:
-            sandbox.up(progress)
+            _start(sandbox, progress)
         airflow, dags = sandbox.airflow(), dags_dir()
     elif os.environ.get("WINDTUNNEL_DAGS"):
         dags = dags_dir()
     airflow.check_version()
     airflow.check_access()
     chapter = chapter_name()
-    _current = Session(airflow, chapter, dags / chapter if dags else None, sandbox)
+    beginning = sandbox.state.clock.get("id", "") if sandbox else ""
+    _current = Session(airflow, chapter, dags / chapter if dags else None, sandbox, beginning)
     return _current
 
 
+def _start(sandbox: Sandbox, progress: Progress) -> None:
+    """Have the sandbox up, in the time that this chapter lives in; a notebook of one's own takes what runs."""
+    chapter = chapter_name()
+    start = dated.start_of(chapter)
+    if start is not None:
+        if not dated.is_untouched(sandbox.state, start):
+            sandbox.begin(start, progress)
+    elif chapter == SCRATCH:
+        sandbox.up(progress)
+    else:
+        sandbox.begin(None, progress)
+
+
 def current() -> Session:
-    """The session of this process, connecting on first use."""
-    return _current or connect()
+    """The session of this process, connecting on first use. Raises WindtunnelError when its time has passed."""
+    if _current is None:
+        return connect()
+    _current.check_time()
+    return _current

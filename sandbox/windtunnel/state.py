@@ -7,6 +7,7 @@
     status.json    written by the launcher: phase, process ids, restarts
     lock           held by the launcher while it lives; turn.lock: by whoever starts or stops it
     postgres/ valkey/ airflow/ data/ logs/
+    dated/         what belongs to a sandbox with a clock (``windtunnel.clock``), gone when it goes down
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -89,12 +91,41 @@ class State:
     @property
     def data(self) -> Path:
         """Where pipelines write their files (``WINDTUNNEL_DATA``)."""
-        return self.path / "data"
+        return (self.dated if self.clock else self.path) / "data"
+
+    @property
+    def task_logs(self) -> Path:
+        """Where Airflow keeps the logs of its tasks."""
+        return self.dated / "logs" if self.clock else self.airflow_home / "logs"
 
     @property
     def logs(self) -> Path:
         """One log file for each process of the sandbox."""
         return self.path / "logs"
+
+    # --- the clock ---------------------------------------------------------------------------------
+    @property
+    def dated(self) -> Path:
+        """Data, logs and hands of a sandbox that has a clock."""
+        return self.path / "dated"
+
+    @property
+    def clock(self) -> dict[str, str]:
+        """``{"start": ISO moment, "id": of this beginning}`` of a sandbox that has a clock; empty without one."""
+        found = self._read_config().get("clock")
+        return found if isinstance(found, dict) and {"start", "id"} <= found.keys() else {}
+
+    def set_clock(self, start: datetime | None) -> None:
+        """From the next start or reset on, begin at ``start``; None: live in real time."""
+        config = self._read_config()
+        config.pop("clock", None)
+        if start is not None:
+            config["clock"] = {"start": start.isoformat(), "id": uuid.uuid4().hex}
+        write_private(self.path / "sandbox.json", json.dumps(config, indent=1))
+
+    def database(self, name: str) -> str:
+        """What ``airflow`` or ``warehouse`` is called in Postgres: a clock's times are kept from the real ones."""
+        return f"{name}_dated" if self.clock else name
 
     # --- preparing ---------------------------------------------------------------------------------
     @contextlib.contextmanager
@@ -143,8 +174,10 @@ class State:
             version("apache-airflow"),
         )
 
-    def prepare(self, *, anywhere: bool = False) -> Ports:
+    def prepare(self, *, anywhere: bool = False, clock: datetime | None = None) -> Ports:
         """Make or check what the folder holds; return ports that are free now. To be called in one's `turn`.
+
+        ``clock``: the moment at which a sandbox that has a clock begins.
 
         Raises WindtunnelError for a full disk, or contents that cannot be read.
         """
@@ -154,10 +187,11 @@ class State:
         try:
             # Root's Postgres runs under another account, which must be able to pass through.
             self.path.chmod(0o711 if os.geteuid() == 0 else 0o700)
-            for folder in (self.airflow_home, self.data, self.logs):
+            write_private(self.path / "sandbox.json", json.dumps(config, indent=1))
+            self.set_clock(clock)
+            for folder in (self.airflow_home, self.path / "data", self.logs):
                 folder.mkdir(mode=0o700, exist_ok=True)
             self.trim_logs()
-            write_private(self.path / "sandbox.json", json.dumps(config, indent=1))
             self._check_room()
             self._make_secrets()
         except OSError as error:

@@ -13,9 +13,11 @@ class Banner:
     version: str
     url: str | None = None
     style: str = ""
+    clock: str = ""  # the moment at which it begins, where time can be turned
 
     def __repr__(self) -> str:
-        return f"Airflow {self.version} is live, and fresh for this chapter."
+        when = f" Its clock shows {self.clock} UTC." if self.clock else ""
+        return f"Airflow {self.version} is live, and fresh for this chapter.{when}"
 
     def _repr_html_(self) -> str:
         link = f'<a href="{escape(self.url)}" target="_blank">{escape(self.url)}</a>. ' if self.url else ""

@@ -1,0 +1,329 @@
+"""A process of a dated sandbox that looks, with Airflow's own models, at what is going on and what comes next.
+
+It answers `Look`s on a loopback port, to whoever knows the sandbox's secret. It changes nothing but, on
+request, asks the DAG processor to parse the files of paused DAGs again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from multiprocessing.connection import Connection, Listener
+from pathlib import Path
+from typing import Any
+
+from windtunnel.clock.hands import LOOPS, Hands, moment_of
+from windtunnel.whole import put
+
+ADDRESS = "address.json"
+_LIMIT = 400  # runs told of in one look
+
+# What changes when anything happens that could make something else happen.
+_FINGERPRINT = """
+select
+  (select string_agg(concat_ws(':', state, run_type, number), ',' order by state, run_type) from
+    (select state, run_type, count(*) as number from dag_run group by 1, 2) as runs),
+  (select string_agg(concat_ws(':', state, number, tries), ',' order by state) from
+    (select state, count(*) as number, sum(try_number) as tries from task_instance group by 1) as tasks),
+  (select concat_ws(':', count(*), max(next_dagrun_create_after), sum(is_paused::int),
+    sum(exceeds_max_non_backfill::int)) from dag),
+  (select count(*) from asset_event), (select count(*) from asset_dag_run_queue),
+  (select count(*) from asset_partition_dag_run where created_dag_run_id is null),
+  (select count(*) from task_reschedule), (select count(*) from trigger),
+  (select count(*) from deadline where not missed),
+  (select string_agg(concat_ws(':', state, number), ',' order by state) from
+    (select state, count(*) as number from callback group by 1) as callbacks)
+"""
+
+
+# Runs that wait for nothing: the scheduler has yet to see what they can do, or somebody keeps their row locked.
+_RUNS_THAT_CAN_GO_ON = """
+select run.dag_id from dag_run as run join dag using (dag_id)
+where not dag.is_paused and (
+  (run.state = 'running' and not exists (
+    select from task_instance as task where (task.dag_id, task.run_id) = (run.dag_id, run.run_id) and task.state in
+      ('scheduled', 'running', 'up_for_retry', 'up_for_reschedule', 'deferred', 'awaiting_input')))
+  or (run.state = 'queued' and run.run_after <= now() and not exists (
+    select from dag_run as other where other.dag_id = run.dag_id and other.state = 'running')))
+"""
+STARVED = 10  # loops in which a task that could run found no slot
+
+
+class Watcher:
+    """Answers one caller. Times go as ISO text, in UTC."""
+
+    def __init__(self, folder: Path) -> None:
+        from airflow.models.dagbag import DBDagBag
+
+        self.hands = Hands(folder / "hands")
+        self.sleepers = folder / "sleepers"
+        self._bag = DBDagBag()
+        self._seen: Any = None
+        self._loops = 0
+        self._first = 0
+
+    # --- requests ----------------------------------------------------------------------------------
+    def begin(self) -> dict[str, Any]:
+        """From now on `look` tells of runs made later, and of those not finished now."""
+        from airflow.models.dagrun import DagRun
+        from sqlalchemy import func, select
+
+        with _session() as session:
+            self._first = session.scalar(select(func.max(DagRun.id))) or 0
+            going = select(DagRun.id).where(DagRun.state.in_(("queued", "running")))
+            self._going = list(session.scalars(going))
+        self._seen = None
+        return {}
+
+    def look(self, closely: bool) -> dict[str, Any]:
+        """``quiet``: nothing will happen before ``next`` (None: ever), but by hand.
+
+        Looked at ``closely``, also ``busy``, what goes on in words, and ``runs``. ``changes`` differs from the
+        last time if anything has happened.
+        """
+        loops = self.hands.get(LOOPS)
+        with _session() as session:
+            # One snapshot for all questions: a task that ends between two of them would be seen by neither.
+            session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+            now = datetime.now(UTC)
+            found: dict[str, Any] = {"quiet": False, "next": None}
+            settled = self._settled(session, loops)  # one query: the rest is for when it might be quiet
+            if settled or closely:
+                found["busy"] = list(self._busy(session, now))
+                found["quiet"] = settled and not found["busy"]
+            if found["quiet"]:
+                coming = min(self._coming(session, now), default=None)
+                found["next"] = coming.isoformat() if coming else None
+            if closely:
+                found["runs"] = self._runs(session)
+            return found | {"changes": str(self._seen)}
+
+    def next_of(self, dag_id: str) -> dict[str, Any]:
+        """When the schedule of a DAG makes its next run; None for never."""
+        from airflow.models.dag import DagModel
+
+        with _session() as session:
+            dag = session.get(DagModel, dag_id)
+            when = dag.next_dagrun_create_after if dag else None
+            return {"next": when.isoformat() if when else None}
+
+    def parse_paused(self, folder: str) -> dict[str, Any]:
+        """Have the files of paused DAGs below ``folder`` parsed, as happens twice a minute in real time; wait.
+
+        While it is paused, only the parser moves a DAG's next run on.
+        """
+        from airflow.models.dag import DagModel
+        from airflow.models.dagbag import DagPriorityParsingRequest
+        from sqlalchemy import select
+
+        asked = datetime.now(UTC)
+        with _session() as session:
+            paused = session.scalars(
+                select(DagModel).where(
+                    DagModel.is_paused,
+                    ~DagModel.is_stale,
+                    DagModel.next_dagrun_create_after <= asked,
+                    ~DagModel.has_import_errors,
+                    DagModel.relative_fileloc.startswith(f"{folder}/"),
+                )
+            ).all()
+            files = {(dag.bundle_name, dag.relative_fileloc) for dag in paused if dag.relative_fileloc}
+            ids = [dag.dag_id for dag in paused]
+            for bundle, file in sorted(files):
+                session.merge(DagPriorityParsingRequest(bundle_name=bundle, relative_fileloc=file))
+        deadline = time.monotonic() + 30
+        while ids and time.monotonic() < deadline:
+            with _session() as session:
+                old = select(DagModel.dag_id).where(
+                    DagModel.dag_id.in_(ids), DagModel.last_parsed_time < asked
+                )
+                ids = list(session.scalars(old))
+            time.sleep(0.05)
+        return {"unparsed": ids}
+
+    # --- is it quiet -------------------------------------------------------------------------------
+    def _settled(self, session: Any, loops: int) -> bool:
+        """Whether the scheduler has gone through a whole loop in which nothing changed, or several if it may.
+
+        ``loops``: how many it had begun before the session looked.
+        """
+        from sqlalchemy import text
+
+        seen = tuple(session.execute(text(_FINGERPRINT)).one())
+        if seen != self._seen:
+            self._seen, self._loops = seen, self.hands.get(LOOPS)
+        return loops >= self._loops + (STARVED if "scheduled:" in str(seen[1]) else 2)
+
+    def _busy(self, session: Any, now: datetime) -> Iterator[str]:
+        """What is going on, in words."""
+        from airflow.models.callback import ACTIVE_STATES, Callback
+        from airflow.models.dag import DagModel
+        from airflow.models.taskinstance import TaskInstance
+        from airflow.models.trigger import Trigger
+        from sqlalchemy import or_, select, text
+
+        due = select(DagModel.dag_id).where(*_scheduled(), DagModel.next_dagrun_create_after <= now)
+        for dag_id in session.scalars(due):
+            yield f"{dag_id} has a run to make"
+        for dag_id in session.scalars(text(_RUNS_THAT_CAN_GO_ON)):
+            yield f"a run of {dag_id} goes on"
+        moving = select(TaskInstance).where(TaskInstance.state.in_(("queued", "restarting", "running")))
+        for task in session.scalars(moving):
+            if task.state != "running" or not self._asleep(str(task.pid), now):
+                yield f"{task.dag_id}.{task.task_id} is {task.state}"
+        deferred = select(TaskInstance, Trigger).join(Trigger, TaskInstance.trigger_id == Trigger.id)
+        for task, trigger in session.execute(deferred.where(TaskInstance.state == "deferred")):
+            wakes = self._wakes(trigger)
+            if (
+                (wakes is None and trigger.triggerer_id is None)
+                or (wakes is not None and wakes <= now)
+                or (task.trigger_timeout and task.trigger_timeout <= now)
+            ):
+                yield f"{task.dag_id}.{task.task_id} is deferred"
+        # The DAG processor's callbacks have no state; they are deleted when it takes them.
+        active = or_(Callback.state.in_(ACTIVE_STATES), Callback.type == "dag_processor")
+        for kind in session.scalars(select(Callback.type).where(active)):
+            yield f"a callback waits for the {kind}"
+
+    def _asleep(self, name: str, now: datetime) -> bool:
+        wakes = self._record(name)
+        return wakes is not None and wakes > now
+
+    def _record(self, name: str) -> datetime | None:
+        """Until when somebody sleeps; a moment long past when awake again; None for nobody on record."""
+        try:
+            return moment_of(int((self.sleepers / name).read_text() or 0))
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def _wakes(self, trigger: Any) -> datetime | None:
+        """When a trigger wakes, if that can be known: it names a moment, or sleeps."""
+        with_moment = trigger.kwargs.get("moment") if "temporal" in trigger.classpath else None
+        if isinstance(with_moment, datetime):
+            return with_moment
+        return self._record(f"trigger-{trigger.id}")
+
+    # --- what comes next ---------------------------------------------------------------------------
+    def _coming(self, session: Any, now: datetime) -> Iterator[datetime]:
+        """Moments after now at which something is due."""
+        return (when for when in self._dated(session) if when > now)
+
+    def _dated(self, session: Any) -> Iterator[datetime]:
+        from airflow.models.dag import DagModel
+        from airflow.models.dagrun import DagRun
+        from airflow.models.deadline import Deadline
+        from airflow.models.taskinstance import TaskInstance
+        from airflow.models.taskreschedule import TaskReschedule
+        from airflow.models.trigger import Trigger
+        from sqlalchemy import func, select
+
+        yield from session.scalars(
+            select(func.min(DagModel.next_dagrun_create_after)).where(*_scheduled()).having(func.count() > 0)
+        )
+        waiting = select(TaskInstance).where(TaskInstance.state == "up_for_retry")
+        for task in session.scalars(waiting):
+            dag = self._bag.get_dag_for_run(task.dag_run, session=session)
+            if dag and dag.has_task(task.task_id):
+                task.task = dag.get_task(task.task_id)
+                yield task.next_retry_datetime()
+        yield from session.scalars(
+            select(func.max(TaskReschedule.reschedule_date))
+            .join(TaskInstance, TaskInstance.id == TaskReschedule.ti_id)
+            .where(TaskInstance.state == "up_for_reschedule")
+            .group_by(TaskInstance.id)
+        )
+        deferred = select(TaskInstance.trigger_timeout, Trigger).outerjoin(
+            Trigger, TaskInstance.trigger_id == Trigger.id
+        )
+        for timeout, trigger in session.execute(
+            deferred.where(TaskInstance.state.in_(("deferred", "awaiting_input")))
+        ):
+            yield from (when for when in (timeout, self._wakes(trigger) if trigger else None) if when)
+        yield from session.scalars(select(DagRun.run_after).where(DagRun.state == "queued"))
+        yield from session.scalars(select(Deadline.deadline_time).where(~Deadline.missed))
+        for run in session.scalars(select(DagRun).where(DagRun.state == "running")):
+            dag = self._bag.get_dag_for_run(run, session=session)
+            if dag and dag.dagrun_timeout and run.start_date:
+                # The scheduler asks for more than that much time.
+                yield run.start_date + dag.dagrun_timeout + timedelta(milliseconds=1)
+        running = select(TaskInstance.pid).where(TaskInstance.state == "running")
+        for pid in session.scalars(running):
+            for name in (str(pid), f"{pid}-timeout"):
+                wakes = self._record(name)
+                if wakes:
+                    yield wakes
+
+    # --- runs --------------------------------------------------------------------------------------
+    def _runs(self, session: Any) -> list[dict[str, Any]]:
+        from airflow.models.dagrun import DagRun
+        from sqlalchemy import or_, select
+
+        found = session.scalars(
+            select(DagRun)
+            .where(or_(DagRun.id > self._first, DagRun.id.in_(self._going)))
+            .order_by(DagRun.id.desc())
+            .limit(_LIMIT)
+        )
+        return [
+            {
+                "dag_id": run.dag_id,
+                "run_after": run.run_after.isoformat(),
+                "logical_date": run.logical_date.isoformat() if run.logical_date else None,
+                "run_type": str(run.run_type),
+                "state": str(run.state),
+            }
+            for run in found
+        ]
+
+
+def _scheduled() -> tuple[Any, ...]:
+    """DAGs whose schedule counts now, as ``DagModel.dags_needing_dagruns`` has it."""
+    from airflow.models.dag import DagModel
+
+    return (
+        ~DagModel.is_paused,
+        ~DagModel.is_stale,
+        ~DagModel.has_import_errors,
+        ~DagModel.exceeds_max_non_backfill,
+        DagModel.next_dagrun_create_after.is_not(None),
+    )
+
+
+def _session() -> Any:
+    from airflow.utils import session
+
+    made: Any = session
+    return made.create_session()
+
+
+def serve(folder: Path) -> None:
+    """Answer callers, one after the other, for ever. To be run in a fork that has imported Airflow."""
+    secret = os.environ["AIRFLOW__API_AUTH__JWT_SECRET"].encode()
+    with Listener(("127.0.0.1", 0), authkey=secret) as listener:
+        put(folder / ADDRESS, json.dumps(listener.address))
+        while True:
+            try:
+                with listener.accept() as caller:
+                    _answer(Watcher(folder), caller)
+            except (OSError, EOFError):
+                continue  # the caller has gone, or was not let in
+
+
+def _answer(watcher: Watcher, caller: Connection[Any, Any]) -> None:
+    requests = {
+        "begin": watcher.begin,
+        "look": watcher.look,
+        "next_of": watcher.next_of,
+        "parse_paused": watcher.parse_paused,
+    }
+    while True:
+        name, *arguments = json.loads(caller.recv_bytes())
+        try:
+            answer: dict[str, Any] = requests[name](*arguments)
+        except Exception as error:  # told to the caller, who can do something about it
+            print(f"{name}: {error!r}", flush=True)
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        caller.send_bytes(json.dumps(answer).encode())
