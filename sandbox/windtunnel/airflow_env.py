@@ -86,7 +86,7 @@ def airflow_environment(state: State, ports: Ports) -> dict[str, str]:
         "LOGGING__BASE_LOG_FOLDER": str(state.task_logs),
     }
     if state.clock:
-        from windtunnel.clock.settings import DATED
+        from windtunnel.clockwork.settings import DATED
 
         settings |= DATED
     variables = {f"AIRFLOW__{key}": value for key, value in (QUICK | PATIENT | SAFE | settings).items()}

@@ -1,4 +1,4 @@
-"""What differs for a sandbox that has a clock. ``windtunnel.clock`` is imported for one, and only then."""
+"""What differs for a sandbox that has a clock. ``windtunnel.clockwork`` is imported for one, and only then."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def check(start: datetime) -> None:
     """Raise WindtunnelError unless a sandbox can begin at ``start`` here."""
     if os.environ.get("WINDTUNNEL_CLOCK") == "off":
         raise WindtunnelError("The clock is switched off here.", "unset WINDTUNNEL_CLOCK to turn it.")
-    from windtunnel.clock.settings import EARLIEST, LATEST
-    from windtunnel.clock.shims import VERSION
+    from windtunnel.clockwork.settings import EARLIEST, LATEST
+    from windtunnel.clockwork.shims import VERSION
 
     if version("apache-airflow") != VERSION:
         raise WindtunnelError(
@@ -60,7 +60,7 @@ def is_untouched(state: State, start: datetime) -> bool:
     """Whether the sandbox runs, has begun at ``start``, and nobody has turned its clock or made a run since."""
     if not state.is_running() or state.clock.get("start") != start.isoformat():
         return False
-    from windtunnel.clock.hands import Hands
+    from windtunnel.clockwork.hands import Hands
 
     hands = Hands(_hands(state))
     if hands.turned_to() != start or hands.now() - start > timedelta(minutes=2):
@@ -78,7 +78,7 @@ def shims(state: State) -> Callable[[], Shims] | None:
     """How to make the shims for this sandbox; None without a clock."""
     if not state.clock:
         return None
-    from windtunnel.clock.shims import Shims as Dated
+    from windtunnel.clockwork.shims import Shims as Dated
 
     return functools.partial(Dated, state.dated)
 
@@ -90,7 +90,7 @@ def begin(state: State) -> None:
     if not state.clock:
         shutil.rmtree(state.dated, ignore_errors=True)
         return
-    from windtunnel.clock.hands import Hands
+    from windtunnel.clockwork.hands import Hands
 
     # Root's Postgres runs under another account, and reads the hands.
     passable = 0o711 if os.geteuid() == 0 else 0o700
@@ -111,7 +111,7 @@ def make_databases(state: State, postgres: Postgres) -> None:
         for name in ("airflow_dated", "warehouse_dated"):
             postgres.drop(name)
         return
-    from windtunnel.clock.database import install
+    from windtunnel.clockwork.database import install
 
     postgres.create("airflow_dated", template="airflow_template")
     postgres.create("warehouse_dated", owner="warehouse")
@@ -127,7 +127,7 @@ def shows(state: State) -> str:
     """What the clock of a running sandbox shows, to the minute; empty in real time."""
     if not state.clock:
         return ""
-    from windtunnel.clock.hands import Hands
+    from windtunnel.clockwork.hands import Hands
 
     return text(Hands(_hands(state)).now().replace(second=0, microsecond=0))
 
@@ -136,7 +136,7 @@ def serve(state: State) -> Callable[[], None]:
     """What the process called ``clock`` does."""
 
     def run() -> None:
-        from windtunnel.clock.component import serve as answer
+        from windtunnel.clockwork.component import serve as answer
 
         answer(state.dated)
 

@@ -63,7 +63,7 @@ PRELOAD = [
 
 
 class Shims(Protocol):
-    """What changes Airflow for a sandbox with a clock: ``windtunnel.clock.shims``."""
+    """What changes Airflow for a sandbox with a clock: ``windtunnel.clockwork.shims``."""
 
     def install(self) -> None:
         """Called before Airflow is imported."""

@@ -120,7 +120,7 @@ class Sandbox:
 
         ``progress`` is told each step. ``follow``: go down when the process with this id ends.
         ``anywhere``: any free port for the UI instead of one from 8080. ``clock``: the moment at which a fresh
-        Airflow with a clock begins (``windtunnel.clock``); one that runs is left as it is. Raises
+        Airflow with a clock begins (``windtunnel.clockwork``); one that runs is left as it is. Raises
         WindtunnelError when it cannot start; then nothing is left running.
         """
         if clock is not None:

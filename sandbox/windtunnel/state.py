@@ -7,7 +7,7 @@
     status.json    written by the launcher: phase, process ids, restarts
     lock           held by the launcher while it lives; turn.lock: by whoever starts or stops it
     postgres/ valkey/ airflow/ data/ logs/
-    dated/         what belongs to a sandbox with a clock (``windtunnel.clock``), gone when it goes down
+    dated/         what belongs to a sandbox with a clock (``windtunnel.clockwork``), gone when it goes down
 """
 
 from __future__ import annotations

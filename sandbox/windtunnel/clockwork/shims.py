@@ -22,7 +22,7 @@ from typing import Any
 import time_machine
 from _time_machine import original_time_ns  # type: ignore[import-not-found]
 
-from windtunnel.clock.hands import LOOPS, OFFSET, Hands
+from windtunnel.clockwork.hands import LOOPS, OFFSET, Hands
 
 VERSION = "3.3.2"
 SLICE = 0.05  # seconds between looks at the clock while waiting for virtual time

@@ -6,9 +6,10 @@
 ``settings``   thresholds that would take a turn of the clock for an outage
 ``component``  the process that knows whether Airflow is quiet, and what comes next
 ``turning``    from event to event, until a moment is reached
-``reader``     what a notebook calls ``clock``
+``slider``     the clock in JupyterLab
 
-A sandbox without ``--clock`` loads none of it. Real stay: monotonic clocks, what another program than Python
+What a notebook calls ``clock`` is in `windtunnel.clock`; what a start or a reset has to do is in `windtunnel.dated`.
+A sandbox without ``--clock`` loads none of this package. Real stay: monotonic clocks, what another program than Python
 reads (``date`` in a BashOperator, ``sleep``), ``current_timestamp`` and ``current_date`` in SQL, and times that
 a browser computes by itself ("3 minutes ago").
 """

@@ -16,8 +16,8 @@ from datetime import datetime
 from multiprocessing.connection import Client, Connection
 from typing import Any
 
-from windtunnel.clock.component import ADDRESS
-from windtunnel.clock.hands import TURNED_TO, Hands, nanoseconds
+from windtunnel.clockwork.component import ADDRESS
+from windtunnel.clockwork.hands import TURNED_TO, Hands, nanoseconds
 from windtunnel.errors import WindtunnelError
 from windtunnel.moments import text
 from windtunnel.state import State

@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection, Listener
 from pathlib import Path
 from typing import Any
 
-from windtunnel.clock.hands import LOOPS, Hands, moment_of
+from windtunnel.clockwork.hands import LOOPS, Hands, moment_of
 from windtunnel.whole import put
 
 ADDRESS = "address.json"

@@ -16,15 +16,15 @@ from windtunnel.views.strip import Strip
 from windtunnel.waiting import poll
 
 if TYPE_CHECKING:
-    from windtunnel.clock.hands import Hands
-    from windtunnel.clock.turning import Step, TurnedRun
+    from windtunnel.clockwork.hands import Hands
+    from windtunnel.clockwork.turning import Step, TurnedRun
     from windtunnel.sandbox import Sandbox
 
 HOW = 'begin at a date: clock.reset("2026-03-01"), or `windtunnel reset --clock 2026-03-01` in a terminal.'
 
 
 class Turn:
-    """What happened while the clock was turned. ``runs``: what `windtunnel.clock.turning.TurnedRun` has."""
+    """What happened while the clock was turned. ``runs``: what `windtunnel.clockwork.turning.TurnedRun` has."""
 
     def __init__(self, start: datetime, end: datetime, runs: list[TurnedRun]) -> None:
         self.start, self.end, self.runs = start, end, runs
@@ -122,7 +122,7 @@ class Clock:
         """In JupyterLab, a slider of ``days`` days that turns the clock when it is let go; elsewhere the time."""
         if not in_lab():
             return self
-        from windtunnel.clock.slider import slider
+        from windtunnel.clockwork.slider import slider
 
         return slider(self, days)
 
@@ -137,7 +137,7 @@ class Clock:
         state = _sandbox(self._local()).state
         if not state.clock or not state.is_running():
             raise WindtunnelError("This sandbox lives in real time.", HOW)
-        from windtunnel.clock.hands import Hands
+        from windtunnel.clockwork.hands import Hands
 
         return Hands(state.dated / "hands")
 
@@ -149,8 +149,8 @@ class Clock:
         see: Callable[[Step], None] | None = None,
     ) -> Turn:
         hands = self._hands()
-        from windtunnel.clock.settings import YEARS
-        from windtunnel.clock.turning import Controller
+        from windtunnel.clockwork.settings import YEARS
+        from windtunnel.clockwork.turning import Controller
 
         start, session = hands.turned_to(), self._local()
         state = _sandbox(session).state
@@ -221,7 +221,7 @@ def _showing(what: str) -> Iterator[Callable[[str], None]]:
 def _watching(start: datetime, target: datetime) -> Iterator[Callable[[Step], None] | None]:
     """A progress bar over virtual time, and a strip of the runs so far; gone when the block ends."""
     if in_lab():
-        from windtunnel.clock.slider import Progress
+        from windtunnel.clockwork.slider import Progress
 
         progress = Progress(start, target)
         try:

@@ -14,8 +14,8 @@ from windtunnel.moments import text
 from windtunnel.views.strip import Strip
 
 if TYPE_CHECKING:
-    from windtunnel.clock.reader import Clock
-    from windtunnel.clock.turning import Step
+    from windtunnel.clock import Clock
+    from windtunnel.clockwork.turning import Step
 
 HOURS = 6  # one notch of the slider
 
