@@ -119,7 +119,8 @@ def test_an_exercise_is_these_files_and_no_others(exercise):
         return {path.name for path in folder.iterdir() if path.name != "__pycache__"}
 
     assert files(exercise.folder) == {"exercise.md", "starter.py", exercise.criteria.name}
-    assert files(exercise.solution.parent) == {"solution.py", "wrong.toml", "right"}
+    compared = {"reference.md", "reference.ipynb"} if exercise.reference.exists() else set()
+    assert files(exercise.solution.parent) == {"solution.py", "wrong.toml", "right", *compared}
 
 
 def test_an_edit_must_fit_the_solution_exactly_once():

@@ -27,10 +27,11 @@ from PIL import Image, PngImagePlugin
 from rich.console import Console
 
 from windtunnel import notebooks, png
-from windtunnel.chapters import Chapter, orphans
+from windtunnel.chapters import Chapter, of_notebook, orphans, references
 from windtunnel.errors import WindtunnelError
 from windtunnel.hosting import hosted
 from windtunnel.normalise import dumps, loads, normalise
+from windtunnel.paths import repo_root
 from windtunnel.widget_state import STATE, VIEW
 
 NULLS = """
@@ -149,13 +150,19 @@ def test_the_book_has_a_chapter() -> None:
     assert notebooks.chapters()
 
 
-@pytest.mark.parametrize("real", notebooks.chapters(), ids=lambda chapter: chapter.slug)
+@pytest.mark.parametrize("real", [*notebooks.chapters(), *references()], ids=lambda chapter: chapter.slug)
 def test_a_committed_notebook_is_its_chapters_text(real: Chapter) -> None:
     assert notebooks.stale(real) == []
 
 
 def test_every_committed_notebook_has_a_chapter() -> None:
     assert orphans() == []
+
+
+def test_a_committed_reference_is_executed_again_by_the_tests() -> None:
+    # nbval is given paths in the Makefile; each reference must be where it looks.
+    assert "solutions/*/reference.ipynb" in (repo_root() / "Makefile").read_text()
+    assert [each.notebook for each in references()] == sorted(repo_root().glob("solutions/*/reference.ipynb"))
 
 
 # --- finding and reading -----------------------------------------------------------------------------------
@@ -170,6 +177,31 @@ def test_only_numbered_files_of_the_book_are_chapters(tree: Path) -> None:
 @pytest.mark.parametrize("name", ["01", "01-night", "01-n", "book/01-night.md", "notebooks/01-night.ipynb"])
 def test_a_chapter_is_found_by_the_beginning_of_its_name(tree: Path, name: str) -> None:
     assert notebooks.find(name, tree).slug == "01-night"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["reference-06", "solutions/06-runs/reference.md", "solutions/06-runs/reference.ipynb"],
+)
+def test_a_reference_is_found_by_its_exercise(tree: Path, name: str) -> None:
+    (tree / "solutions" / "06-runs").mkdir(parents=True)
+    (tree / "solutions" / "06-runs" / "reference.md").write_text(CHAPTER)
+    found = notebooks.find(name, tree)
+    assert found.slug == "reference-06-runs"
+    assert found.notebook == tree / "solutions" / "06-runs" / "reference.ipynb"
+    assert found.at(7) == "solutions/06-runs/reference.md:7"
+    assert of_notebook(found.notebook) == found
+    assert [c.slug for c in notebooks.chapters(tree)] == ["01-night"]
+
+
+def test_references_are_made_and_checked_with_the_chapters(tree: Path) -> None:
+    (tree / "solutions" / "06-runs").mkdir(parents=True)
+    (tree / "solutions" / "06-runs" / "reference.md").write_text(code("6 * 7"))
+    status, said = make(tree, check=True)
+    assert status == 1
+    assert "solutions/06-runs/reference.ipynb does not exist" in said
+    assert make(tree, "reference-06")[0] == 0
+    assert "solutions" not in make(tree, check=True)[1]
 
 
 def test_a_whole_name_wins_over_a_longer_one(tree: Path) -> None:

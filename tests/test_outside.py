@@ -41,6 +41,19 @@ def test_every_system_has_a_name_that_can_be_broken_and_mended(world):
     assert world.orders.get(start="2026-03-01", end="2026-03-02")["orders"]
 
 
+def test_an_endpoint_leaves_out_rows_until_it_is_mended(world):
+    def orders():
+        return world.orders.get(start="2026-03-01", end="2026-03-02")["orders"]
+
+    healthy = orders()
+    world.orders.leaves_out(2)
+    assert orders() == healthy[:-2]
+    world.orders.leaves_out()
+    assert orders() == []
+    world.mend()
+    assert orders() == healthy
+
+
 def test_the_weather_refuses_as_often_as_it_is_told(world):
     world.weather.fails(429, times=1)
     with pytest.raises(WindtunnelError, match="/weather answered 429"):

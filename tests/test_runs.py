@@ -577,6 +577,40 @@ def test_a_backfill_backwards_begins_with_the_last_day(session: Session) -> None
     assert started == sorted(started, reverse=True)
 
 
+def test_a_dry_run_says_what_a_backfill_would_make_and_makes_nothing(
+    session: Session, airflow: Airflow
+) -> None:
+    finish(backfill("nightly", "2026-01-12", "2026-01-13"))
+    pause("nightly")  # nothing is to run, so it may be
+    try:
+        days = "2026-01-11", "2026-01-14"
+        plan = backfill("nightly", *days, dry_run=True)
+        assert repr(plan) == (
+            "nightly: a backfill would make 2 runs\n"
+            "logical date (UTC)\n"
+            "------------------\n"
+            "2026-01-11 02:00\n"
+            "2026-01-14 02:00"
+        )
+        assert len(plan) == 2
+        again = backfill("nightly", *days, reprocess="failed", run_backwards=True, dry_run=True)
+        assert again.dates == ["2026-01-14 02:00", "2026-01-13 02:00", "2026-01-11 02:00"]
+        found = airflow.runs(
+            "nightly", logical_date_gte=moment("2026-01-11"), logical_date_lte=moment("2026-01-15")
+        )
+        assert [run.logical_date.day for run in found] == [12, 13]
+    finally:
+        unpause("nightly")
+
+
+def test_a_run_says_who_made_it(session: Session) -> None:
+    by_hand = trigger("nightly", logical_date="2026-01-21T02:00")
+    by_hand.watch()
+    assert by_hand.run_type == "manual"
+    finish(backfill("nightly", "2026-01-21", "2026-01-21", reprocess="completed"))
+    assert by_hand.run_type == "backfill"  # that took it over
+
+
 def test_a_dag_without_a_schedule_cannot_be_backfilled(session: Session) -> None:
     error = refused(lambda: backfill("shop", "2026-03-01", "2026-03-02"))
     assert error.message == "shop has no schedule by the clock, so no date has a run to make."

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from windtunnel import dagcell, metadata, trigger
+from windtunnel import dagcell, metadata, trigger, warehouse
 from windtunnel.api import Airflow
 from windtunnel.errors import WindtunnelError
 from windtunnel.sandbox import Sandbox
@@ -192,12 +192,13 @@ def test_with_its_dag_folder_a_dag_cell_works(
     assert session.airflow.dags(exclude_stale=False) == []
 
 
-def test_the_metadata_database_of_an_airflow_elsewhere_stays_closed(
+def test_the_databases_of_an_airflow_elsewhere_stay_closed(
     sandbox: Sandbox, elsewhere: pytest.MonkeyPatch
 ) -> None:
     elsewhere.setenv("WINDTUNNEL_TOKEN", sandbox.airflow()._new_token())
     connect()
     assert "Only the local sandbox" in refused(lambda: metadata("select 1")).message
+    assert "Only the local sandbox" in refused(lambda: warehouse("select 1")).message
 
 
 # --- the local sandbox ---------------------------------------------------------------------------------
@@ -209,6 +210,33 @@ def test_the_metadata_database_can_be_read_and_not_changed(sandbox: Sandbox) -> 
     assert "read-only" in refused(lambda: metadata("delete from slot_pool")).message
     assert "syntax error" in refused(lambda: metadata("selct 1")).message
     assert "no rows" in refused(lambda: metadata("set search_path = public")).message
+
+
+def test_the_warehouse_can_be_filled_and_asked(sandbox: Sandbox) -> None:
+    connect()
+    assert warehouse("drop table if exists sales; create table sales (day date, euros numeric(6, 2))") is None
+    assert warehouse("insert into sales values (%s, 12.5), ('2026-03-02', null)", ["2026-03-01"]) is None
+    found = warehouse("select day, euros, euros::text like '12%' as twelve from sales order by day")
+    assert found is not None
+    assert list(found.columns) == ["day", "euros", "twelve"]
+    assert found["day"].astype(str).tolist() == ["2026-03-01", "2026-03-02"]
+    assert found["euros"].tolist()[0] == 12.5
+    assert found["euros"].sum() == 12.5  # a float, not a Decimal, so that it can be plotted
+    nothing = warehouse("select day from sales where false")
+    assert nothing is not None
+    assert nothing.shape == (0, 1)
+
+
+def test_what_is_sent_to_the_warehouse_at_once_is_undone_at_once(sandbox: Sandbox) -> None:
+    connect()
+    warehouse("drop table if exists sales; create table sales (n int)")
+    assert (
+        "division by zero"
+        in refused(lambda: warehouse("insert into sales values (1); insert into sales select 1 / 0")).message
+    )
+    found = warehouse("select count(*) as n from sales")
+    assert found is not None
+    assert found["n"].tolist() == [0]
 
 
 def chapter(monkeypatch: pytest.MonkeyPatch, name: str) -> Session:

@@ -221,6 +221,18 @@ def test_a_field_changes_its_name(api):
     assert "total_amount" not in renamed[0]
 
 
+def test_an_answer_lacks_its_last_rows_or_all_and_is_still_200(api):
+    healthy = api.get(ORDERS).json()["orders"]
+    api.post("/faults", json={"endpoint": "orders", "leave_out": 2})
+    assert api.get(ORDERS).json() == {"orders": healthy[:-2]}
+    api.post(
+        "/faults", json={"endpoint": "orders", "leave_out": len(healthy) + 1, "rename": {"orders": "rows"}}
+    )
+    answer = api.get(ORDERS)
+    assert answer.status_code == 200
+    assert answer.json() == {"rows": []}
+
+
 def test_an_endpoint_answers_late(api):
     api.post("/faults", json={"endpoint": "orders", "slow": 0.3})
     before = time.monotonic()

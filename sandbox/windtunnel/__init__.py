@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from windtunnel.assets import assets, materialize, update, updates, wait_for_runs, waits_for
 from windtunnel.backfills import Backfill, backfill
+from windtunnel.clock import clock
 from windtunnel.course import data_file, deploy
 from windtunnel.crontab import run_crontab
 from windtunnel.errors import WindtunnelError
@@ -15,14 +17,19 @@ from windtunnel.metadata import metadata
 from windtunnel.outside import world
 from windtunnel.predict import predict
 from windtunnel.runs import Run, pause, runs, trigger, unpause
+from windtunnel.warehouse import warehouse
+from windtunnel.would_run import would_run
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 READER_NAMES = [
+    "assets",
     "backfill",
+    "clock",
     "data_file",
     "deploy",
+    "materialize",
     "metadata",
     "pause",
     "predict",
@@ -30,12 +37,21 @@ READER_NAMES = [
     "runs",
     "trigger",
     "unpause",
+    "update",
+    "updates",
+    "wait_for_runs",
+    "waits_for",
+    "warehouse",
     "world",
+    "would_run",
 ]
 __all__ = [  # noqa: RUF022 what a notebook gets comes first
+    "assets",
     "backfill",
+    "clock",
     "data_file",
     "deploy",
+    "materialize",
     "metadata",
     "pause",
     "predict",
@@ -43,7 +59,13 @@ __all__ = [  # noqa: RUF022 what a notebook gets comes first
     "runs",
     "trigger",
     "unpause",
+    "update",
+    "updates",
+    "wait_for_runs",
+    "waits_for",
+    "warehouse",
     "world",
+    "would_run",
     "Backfill",
     "Run",
     "WindtunnelError",

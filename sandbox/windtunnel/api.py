@@ -322,11 +322,55 @@ class Airflow:
         )
         return [line if isinstance(line, dict) else {"event": str(line)} for line in reply["content"]]
 
+    # --- assets ------------------------------------------------------------------------------------
+    def assets(self) -> list[Any]:
+        """Records of the assets that some DAG names, with ``producing_tasks`` and ``scheduled_dags``."""
+        return list(self._pages(lambda c, o: client.AssetApi(c).get_assets(limit=PAGE, offset=o), "assets"))
+
+    def asset_events(self) -> list[Any]:
+        """Every update of every asset, oldest first, with the runs it led to (``created_dagruns``)."""
+        return list(
+            self._pages(
+                lambda c, o: client.AssetApi(c).get_asset_events(
+                    limit=PAGE, offset=o, order_by=["timestamp"]
+                ),
+                "asset_events",
+            )
+        )
+
+    def queued_updates(self, dag_id: str) -> list[Any]:
+        """Of the assets the DAG waits for, those that were updated (``asset_id``); empty for an unknown DAG."""
+        try:
+            found = self._call(lambda c: client.AssetApi(c).get_dag_asset_queued_events(dag_id))
+        except NotFoundError:  # Airflow's way to say: none
+            return []
+        return list(found.queued_events)
+
+    def update_asset(self, asset_id: int, extra: dict[str, Any], partition_key: str | None) -> None:
+        """Say that an asset was updated."""
+        body = client.CreateAssetEventsBody(asset_id=asset_id, extra=extra, partition_key=partition_key)
+        self._call(lambda c: client.AssetApi(c).create_asset_event(body))
+
+    def materialize(self, asset_id: int, partition_key: str | None) -> tuple[str, str]:
+        """Run the DAG that produces an asset; returns its id and the run's.
+
+        Raises NotFoundError when none does, ConflictError when several do.
+        """
+        body = client.MaterializeAssetBody(partition_key=partition_key)
+        made = self._call(lambda c: client.AssetApi(c).materialize_asset(asset_id, body))
+        return str(made.dag_id), str(made.dag_run_id)
+
     # --- backfills ---------------------------------------------------------------------------------
     def backfill(self, dag_id: str, start: datetime, end: datetime, **options: Any) -> int:
         """Create a backfill; returns its id. Raises ConflictError while the DAG has another."""
         body = client.BackfillPostBody(dag_id=dag_id, from_date=start, to_date=end, **options)
         return int(self._call(lambda c: client.BackfillApi(c).create_backfill(body)).id)
+
+    def backfill_dates(self, dag_id: str, start: datetime, end: datetime, **options: Any) -> list[datetime]:
+        """Logical dates of the runs that `backfill` would make, in its order; those of partitions are left out."""
+        body = client.BackfillPostBody(dag_id=dag_id, from_date=start, to_date=end, **options)
+        found = self._call(lambda c: client.BackfillApi(c).create_backfill_dry_run(body)).backfills
+        return [record.logical_date for record in found if record.logical_date]
 
     def open_backfills(self, dag_id: str) -> list[Any]:
         """Records of the DAG's backfills that Airflow has not closed yet."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, overload
 
 from windtunnel.api import Airflow, ConflictError
 from windtunnel.errors import WindtunnelError
@@ -61,22 +62,68 @@ class Backfill:
         )
 
 
+class DryRun(Table):
+    """What a backfill would make. ``dates``: the logical dates (UTC) of its runs, in the order of their start."""
+
+    def __init__(self, dag_id: str, dates: Sequence[str]) -> None:
+        count = "1 run" if len(dates) == 1 else f"{len(dates)} runs"
+        super().__init__(
+            f"{dag_id}: a backfill would make {count}", ["logical date (UTC)"], [[d] for d in dates]
+        )
+
+    @property
+    def dates(self) -> list[str]:
+        """As `windtunnel.moments.text` writes them."""
+        return [date for [date] in self.rows]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@overload
 def backfill(
     dag_id: str,
     start: When,
     end: When,
     *,
+    dry_run: Literal[True],
     max_active_runs: int = 4,
     reprocess: Reprocess = "none",
     run_backwards: bool = False,
     conf: dict[str, Any] | None = None,
     unpause: bool = False,
-) -> Backfill:
+) -> DryRun: ...
+@overload
+def backfill(
+    dag_id: str,
+    start: When,
+    end: When,
+    *,
+    dry_run: Literal[False] = False,
+    max_active_runs: int = 4,
+    reprocess: Reprocess = "none",
+    run_backwards: bool = False,
+    conf: dict[str, Any] | None = None,
+    unpause: bool = False,
+) -> Backfill: ...
+def backfill(
+    dag_id: str,
+    start: When,
+    end: When,
+    *,
+    dry_run: bool = False,
+    max_active_runs: int = 4,
+    reprocess: Reprocess = "none",
+    run_backwards: bool = False,
+    conf: dict[str, Any] | None = None,
+    unpause: bool = False,
+) -> Backfill | DryRun:
     """Make the runs that the schedule has between two moments, both included; a date ends with its day.
 
-    ``reprocess``: which existing runs to do again: ``none``, ``failed`` or ``completed``. Raises
-    WindtunnelError for a DAG that is unknown, paused, has no schedule or is being backfilled, for an end before
-    the start, and for dates that have no run to make.
+    ``reprocess``: which existing runs to do again: ``none``, ``failed`` or ``completed``. ``dry_run``: make
+    nothing, and return the dates there would be; then the DAG may be paused. Raises WindtunnelError for a DAG
+    that is unknown, paused, has no schedule or is being backfilled, for an end before the start, and for dates
+    that have no run to make.
     """
     first, last = moment(start), moment(end)
     if names_a_day(end):
@@ -104,14 +151,16 @@ def backfill(
             f"{dag_id} has no schedule by the clock, so no date has a run to make.",
             'give the DAG a schedule, for example schedule="@daily", or trigger() single runs of it.',
         )
-    activate(airflow, record, unpause, f'backfill("{dag_id}", …, unpause=True)')
-    _close_ended(airflow, dag_id)
     options = {
         "max_active_runs": max_active_runs,
         "reprocess_behavior": reprocess,
         "run_backwards": run_backwards,
         "dag_run_conf": conf or {},
     }
+    if dry_run:
+        return DryRun(dag_id, [text(date) for date in airflow.backfill_dates(dag_id, first, last, **options)])
+    activate(airflow, record, unpause, f'backfill("{dag_id}", …, unpause=True)')
+    _close_ended(airflow, dag_id)
     try:
         airflow.backfill(dag_id, first, last, **options)
     except ConflictError as error:

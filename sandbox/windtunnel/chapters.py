@@ -45,7 +45,36 @@ class Chapter:
 
     def at(self, line: int) -> str:
         """A place as editors and terminals understand it, ``book/02-first-dag.md:57``."""
-        return f"book/{self.text.name}:{line}"
+        return f"{self.shown(self.text)}:{line}"
+
+    def shown(self, path: Path) -> str:
+        """One of its files as it is called from the clone's top, ``notebooks/02-first-dag.ipynb``."""
+        return path.relative_to(self.root).as_posix()
+
+
+class Reference(Chapter):
+    """What the answers to an exercise are compared with: a notebook in ``solutions/``, made as chapters are.
+
+    Its slug is that of the exercise with ``reference-`` before it.
+    """
+
+    @property
+    def text(self) -> Path:
+        """The source that people edit."""
+        return self.root / "solutions" / self.slug.removeprefix("reference-") / "reference.md"
+
+    @property
+    def notebook(self) -> Path:
+        """What is generated from it, executed and committed."""
+        return self.text.with_suffix(".ipynb")
+
+
+def references(root: Path | None = None) -> list[Chapter]:
+    """The references of a clone's exercises, in the order of their numbers."""
+    root = root or repo_root()
+    return sorted(
+        Reference(f"reference-{path.parent.name}", root) for path in root.glob("solutions/*/reference.md")
+    )
 
 
 def chapters(root: Path | None = None) -> list[Chapter]:
@@ -60,12 +89,15 @@ def chapters(root: Path | None = None) -> list[Chapter]:
 
 
 def find(name: str, root: Path | None = None) -> Chapter:
-    """The one chapter whose slug is ``name`` or begins with it; its path, as a shell completes it, works too.
+    """The one chapter or reference whose slug is ``name`` or begins with it; its path works, too.
 
     Raises WindtunnelError, which lists the chapters, when there is none or more than one.
     """
-    known = chapters(root)
-    wanted = Path(name).stem if name.endswith((".md", ".ipynb")) else name
+    known = [*chapters(root), *references(root)]
+    wanted = name
+    if name.endswith((".md", ".ipynb")):
+        path = Path(name)
+        wanted = f"reference-{path.parent.name}" if path.stem == "reference" else path.stem
     matches = [c for c in known if c.slug == wanted] or [
         c for c in known if wanted and c.slug.startswith(wanted)
     ]
@@ -76,13 +108,16 @@ def find(name: str, root: Path | None = None) -> Chapter:
             f"{name!r} could be any of {', '.join(c.slug for c in matches)}.", "type more of the name."
         )
     listing = ", ".join(c.slug for c in known) or "none yet"
-    raise WindtunnelError(f"No chapter is called {name!r}.", f"choose one of the chapters: {listing}.")
+    raise WindtunnelError(f"No chapter is called {name!r}.", f"choose one of these: {listing}.")
 
 
 def of_notebook(path: Path) -> Chapter | None:
-    """The chapter that a committed notebook was made from, or None for any other notebook."""
-    chapter = Chapter(path.stem, path.parent.parent)
-    return chapter if chapter.notebook == path and chapter.text.exists() else None
+    """The chapter or reference that a committed notebook was made from, or None for any other notebook."""
+    possible = [
+        Chapter(path.stem, path.parent.parent),
+        Reference(f"reference-{path.parent.name}", path.parent.parent.parent),
+    ]
+    return next((each for each in possible if each.notebook == path and each.text.exists()), None)
 
 
 def to_notebook(chapter: Chapter) -> NotebookNode:
@@ -103,7 +138,7 @@ def same_source(chapter: Chapter) -> list[str]:
 
     Empty when equal. Outputs are not looked at; that is for nbval (see `windtunnel.nbval_sandbox`).
     """
-    name = f"notebooks/{chapter.notebook.name}"
+    name = chapter.shown(chapter.notebook)
     if not chapter.notebook.exists():
         return [f"{name} does not exist"]
     try:
@@ -120,7 +155,7 @@ def same_source(chapter: Chapter) -> list[str]:
     ).get_opcodes():
         if kind == "equal":
             continue
-        place = chapter.at(lines[i]) if i < len(lines) else f"the end of book/{chapter.text.name}"
+        place = chapter.at(lines[i]) if i < len(lines) else f"the end of {chapter.shown(chapter.text)}"
         differences.append(f"{place}: {_cells(i_end - i)} in the text, {_cells(j_end - j)} in {name}")
     # Widgets are state of the run, not of the text.
     if _front(text) != _front(committed):
@@ -139,7 +174,7 @@ def stale(chapter: Chapter) -> list[str]:
         committed = chapter.notebook.read_text(encoding="utf-8")
         normal = normalise.dumps(normalise.normalise(normalise.loads(committed), chapter.slug))
         if committed != normal:
-            differences.append(f"notebooks/{chapter.notebook.name} was saved by something else")
+            differences.append(f"{chapter.shown(chapter.notebook)} was saved by something else")
     return differences
 
 

@@ -181,6 +181,23 @@ def ui(
         webbrowser.open(sandbox.url)
 
 
+@app.command(
+    epilog="Example: windtunnel airflow dags list; windtunnel airflow backfill create --help",
+    rich_help_panel=SANDBOX,
+    add_help_option=False,
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "help_option_names": [],  # --help is Airflow's
+    },
+)
+def airflow(context: typer.Context) -> None:
+    """Run Airflow's own command line on the sandbox. All arguments, --help included, are Airflow's."""
+    from windtunnel import airflow_command
+
+    raise typer.Exit(airflow_command.run(context.args).returncode)
+
+
 @app.command(epilog="Example: windtunnel doctor", rich_help_panel=SANDBOX)
 def doctor() -> None:
     """Look for what would keep the sandbox from working. Exit code 1 when something does."""

@@ -65,7 +65,8 @@ class Clock:
     def until(self, when: When) -> Turn:
         """Turn to ``when``: what is due on the way happens, one thing after the other.
 
-        Returns the runs there were. Raises WindtunnelError for a moment that is past.
+        Returns the runs that schedules have made since the last turn, and others that went on. Raises
+        WindtunnelError for a moment that is past.
         """
         return self._turn(lambda _controller, _hands: moment(when))
 
@@ -118,13 +119,16 @@ class Clock:
             _sandbox(session).begin(start, progress)
             _wait_parsed(connect())
 
-    def slider(self, days: int = 7) -> Any:
-        """In JupyterLab, a slider of ``days`` days that turns the clock when it is let go; elsewhere the time."""
-        if not in_lab():
-            return self
-        from windtunnel.clockwork.slider import slider
+    def slider(self, days: int = 7) -> None:
+        """Show a slider of ``days`` days: let go in JupyterLab, it turns the clock, and the runs appear below."""
+        from IPython.display import display
 
-        return slider(self, days)
+        if in_lab():
+            from windtunnel.clockwork.slider import show
+
+            show(self, days)
+        else:
+            display(self)  # type: ignore[no-untyped-call]
 
     # --- inside ------------------------------------------------------------------------------------
     def _local(self) -> Session:

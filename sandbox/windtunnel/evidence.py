@@ -12,9 +12,11 @@ import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
+from zoneinfo import ZoneInfo
 
 Dataset = Mapping[str, Sequence[Mapping[str, Any]]]
 Result = TypeVar("Result")
@@ -38,19 +40,35 @@ class Case:
     parallel: int = 1  # tasks that may run side by side, each in a process of its own
     interval: tuple[str, str] | None = None  # its data interval, two moments; None: the timetable's
     faults: tuple[Mapping[str, Any], ...] = ()  # what is broken outside, see ``world.faults.Fault``
+    dag: str | None = None  # which DAG of the file; None: its only one
+    # Names or URIs of the assets whose updates start it: such a run has no logical date, and its tasks are
+    # given the events that runs before it in the same question caused, or one for each that has none.
+    assets: tuple[str, ...] = ()
 
 
 class Source(Protocol):
-    """Runs answers. Both methods raise NotJudged when one cannot be run."""
+    """Runs answers. All methods raise NotJudged when one cannot be run."""
 
     def parse(self, answer: Path) -> dict[str, Any]:
         """``{"dags": {dag_id: shape}, "error": text or ""}``; see ``Dag`` for a shape."""
 
     def run(self, answer: Path, dag_id: str, cases: Sequence[Case]) -> list[dict[str, Any]]:
-        """Run the cases one after the other on one data folder, empty at first; see ``Run`` for results."""
+        """Run the cases one after the other on one data folder, empty at first; see ``Run`` for results.
+
+        ``dag_id`` is the DAG of those that name none.
+        """
+
+    def planned(self, answer: Path, dag_id: str, first: str, last: str) -> dict[str, Any]:
+        """``{"runs": [run, …], "problem": why they are not known}`` from first to before last, see ``Planned``."""
+
+    def ready(self, answer: Path, dag_id: str, assets: Sequence[str]) -> bool:
+        """Whether the DAG would run once these assets, by name or URI, have been updated."""
 
     def call(self, answer: Path, function: str, arguments: Sequence[Any]) -> Any:
         """What the function returns, as JSON."""
+
+    def show(self, answer: Path) -> list[dict[str, Any]]:
+        """What the answer shows when it is run as a notebook's cell; see ``Submission.outputs``."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +81,8 @@ class Task:
     trigger_rule: str
     pool: str
     pool_slots: int
+    # The assets it updates when it succeeds, {"name", "uri"} each.
+    outlets: list[dict[str, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -76,11 +96,32 @@ class Dag:
     max_active_runs: int
     tags: list[str]
     tasks: dict[str, Task]
+    assets: Any = None  # what it waits for, as Airflow puts it: {"all": [{"asset": {"name", "uri", …}}, …]}
 
     def before(self, task_id: str) -> frozenset[str]:
         """Every task that must have ended before ``task_id`` starts, directly or through others."""
         direct = self.tasks[task_id].upstream
         return direct.union(*(self.before(upstream) for upstream in direct))
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One run that Airflow would make. Moments are aware, in the zone that was asked in."""
+
+    run_after: datetime
+    logical_date: datetime | None
+    start: datetime | None  # of its data interval
+    end: datetime | None
+
+
+@dataclass(frozen=True)
+class Update:
+    """One asset that a task of a run updated."""
+
+    asset: str  # its name
+    uri: str
+    task_id: str
+    extra: Any
 
 
 @dataclass(frozen=True)
@@ -121,6 +162,8 @@ class Run:
     order: list[str] = field(default_factory=list)  # task ids, in the order in which they were started
     received: list[Request] = field(default_factory=list)  # what the outside world was asked and told
     spans: list[dict[str, Any]] = field(default_factory=list)  # see ``slots``
+    updated: list[Update] = field(default_factory=list)  # assets, in the order of their updates
+    due: list[str] = field(default_factory=list)  # DAGs to be started next, because of updated assets
     tables: dict[str, dict[str, list[dict[str, Any]]]] = field(
         default_factory=dict
     )  # SQLite file under $WINDTUNNEL_DATA -> table -> rows
@@ -198,6 +241,8 @@ class Submission:
         self._source = source
         self._parsed: dict[str, Dag] | None = None
         self._runs: dict[str, list[Run]] = {}
+        self._planned: dict[tuple[str, str, str], dict[str, Any]] = {}
+        self._outputs: list[dict[str, Any]] | None = None
         self._lost: NotJudged | None = None
 
     @property
@@ -210,6 +255,15 @@ class Submission:
     def call(self, function: str, *arguments: Any) -> Any:
         """What the answer's ``function`` returns for ``arguments`` (both JSON). NotJudged when it raises."""
         return self._ask(lambda: self._source.call(self.answer, function, arguments))
+
+    def outputs(self) -> list[dict[str, Any]]:
+        """What the answer prints and displays when it is run as a notebook's cell, as nbformat has outputs.
+
+        NotJudged when the cell raises. See ``windtunnel.notebook_answers`` for how to compare them.
+        """
+        if self._outputs is None:
+            self._outputs = self._ask(self._show)
+        return self._outputs
 
     @property
     def dag(self) -> Dag:
@@ -228,10 +282,43 @@ class Submission:
         """What several runs do, one after the other, over the same data folder."""
         question = json.dumps([vars(case) for case in cases], sort_keys=True)
         if question not in self._runs:
-            dag_id = self.dag.dag_id
+            named = [self._named(case.dag).dag_id for case in cases if case.dag is not None]
+            dag_id = self.dag.dag_id if len(named) < len(cases) else ""
             found = self._ask(lambda: self._source.run(self.answer, dag_id, cases))
             self._runs[question] = [_run(case, each) for case, each in zip(cases, found, strict=True)]
         return self._runs[question]
+
+    def planned(self, dag_id: str, first: str, last: str, zone: str = "UTC") -> list[Planned]:
+        """The runs that Airflow would make of a DAG from ``first`` to before ``last``, by their ``run_after``.
+
+        Both are dates or moments (ISO 8601) in ``zone``. As if catchup were on and the DAG had never been
+        paused, so that it says what the schedule is and not when somebody switched it on; start_date and
+        end_date hold. NotJudged when there are thousands, or the timetable fails.
+        """
+        local = ZoneInfo(zone)
+        begin, end = (_moment(each).replace(tzinfo=local).isoformat() for each in (first, last))
+        if (dag_id, begin, end) not in self._planned:
+            self._named(dag_id)
+            self._planned[dag_id, begin, end] = self._ask(
+                lambda: self._source.planned(self.answer, dag_id, begin, end)
+            )
+        found = self._planned[dag_id, begin, end]
+        if found["problem"]:
+            raise NotJudged(found["problem"])
+        return [
+            Planned(**{name: text and _moment(text).astimezone(local) for name, text in run.items()})
+            for run in found["runs"]
+        ]
+
+    def runs_on(self, dag_id: str, *assets: str) -> bool:
+        """Whether Airflow would run a DAG once just these assets, by name or URI, have been updated."""
+        self._named(dag_id)
+        return self._ask(lambda: self._source.ready(self.answer, dag_id, assets))
+
+    def _named(self, dag_id: str) -> Dag:
+        if dag_id not in self.dags:
+            raise NotJudged(f"There is no DAG {dag_id}; your file has {', '.join(self.dags)}.")
+        return self.dags[dag_id]
 
     def _ask(self, question: Callable[[], Result]) -> Result:
         """Evidence from the source. An answer that hung or died once is not given the time to do it again."""
@@ -243,7 +330,12 @@ class Submission:
             self._lost = lost
             raise
 
-    def _parse(self) -> dict[str, Dag]:
+    def _show(self) -> list[dict[str, Any]]:
+        self._read()
+        return self._source.show(self.answer)
+
+    def _read(self) -> None:
+        """NotJudged, with the place, when the answer's text is not Python's."""
         try:
             # Reading is not importing: this gives a syntax error's place without running anything.
             ast.parse(self.answer.read_text(encoding="utf-8"))
@@ -256,6 +348,9 @@ class Submission:
             raise NotJudged(f"{self.answer.name} is not Python's text: it holds null bytes.") from None
         except (RecursionError, MemoryError):
             raise NotJudged(f"{self.answer.name} is nested too deeply for Python to read.") from None
+
+    def _parse(self) -> dict[str, Dag]:
+        self._read()
         found = self._source.parse(self.answer)
         if found["error"]:
             raise NotJudged(f"Airflow cannot import your file: {found['error']}")
@@ -275,9 +370,14 @@ def _dag(dag_id: str, shape: dict[str, Any]) -> Dag:
     return Dag(dag_id=dag_id, **(shape | {"tasks": tasks}))
 
 
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
 def _run(case: Case, found: dict[str, Any]) -> Run:
     parts = {
         "xcoms": [XCom(**xcom) for xcom in found["xcoms"]],
         "received": [Request(**request) for request in found.get("received", ())],
+        "updated": [Update(**update) for update in found.get("updated", ())],
     }
     return Run(date=case.date, **(found | parts))

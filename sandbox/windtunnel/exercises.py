@@ -43,6 +43,11 @@ class Exercise:
         return self.solution.with_name("wrong.toml")
 
     @property
+    def reference(self) -> Path:
+        """What the answer's outputs are compared with: a notebook that ran. Only where the answer is a cell."""
+        return self.solution.with_name("reference.ipynb")
+
+    @property
     def right(self) -> list[Path]:
         """Other right answers, whole files: other operators, other helpers, another layout."""
         return sorted(self.solution.with_name("right").glob("*.py"))

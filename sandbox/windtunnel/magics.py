@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from windtunnel import dagcell, exercise_cell, session
+from windtunnel import airflow_command, dagcell, exercise_cell, session
 from windtunnel.errors import WindtunnelError, interrupted_means
 from windtunnel.live import in_lab, in_terminal, live_view
 from windtunnel.moments import moment, text
@@ -54,6 +54,7 @@ def register(shell: InteractiveShell) -> None:
     add: Any = shell.register_magic_function
     add(dag_cell, magic_kind="cell", magic_name="dag")
     add(exercise, magic_kind="line_cell", magic_name="exercise")
+    add(airflow, magic_kind="line", magic_name="airflow")
     if _empty_exercise not in shell.input_transformers_cleanup:
         shell.input_transformers_cleanup.append(_empty_exercise)
 
@@ -97,6 +98,25 @@ def exercise(line: str, body: str | None = None) -> None:
     file as it is.
     """
     exercise_cell.run(line, body)
+
+
+def airflow(line: str) -> None:
+    """Airflow's own command line on the sandbox, as ``windtunnel airflow …`` in a terminal.
+
+    Shows what it prints. Raises WindtunnelError with its last words when it fails.
+    """
+    try:
+        arguments = shlex.split(line)
+    except ValueError as error:
+        raise WindtunnelError(f"%airflow {line}: {error}.", "write %airflow backfill create --help") from None
+    stopped = interrupted_means("Stopped the command.", "run the cell again.")
+    with stopped, live_view(f"airflow {' '.join(arguments[:2])}"):
+        done = airflow_command.run(arguments, captured=True)
+    if done.returncode:
+        said = [row for row in (done.stderr.strip() or done.stdout.strip()).splitlines() if row.strip()]
+        last = "\n".join(said[-3:])
+        raise WindtunnelError(f"airflow ended with exit code {done.returncode}: {last}", "%airflow --help")
+    print(session.current().without_paths(done.stdout.strip()))
 
 
 def _empty_exercise(lines: list[str]) -> list[str]:

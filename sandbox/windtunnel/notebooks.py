@@ -17,7 +17,17 @@ from nbformat import NotebookNode
 from rich.console import Console
 
 from windtunnel import png
-from windtunnel.chapters import Chapter, cell_lines, chapters, find, orphans, same_source, stale, to_notebook
+from windtunnel.chapters import (
+    Chapter,
+    cell_lines,
+    chapters,
+    find,
+    orphans,
+    references,
+    same_source,
+    stale,
+    to_notebook,
+)
 from windtunnel.errors import WindtunnelError
 from windtunnel.execution import CELL_TIMEOUT, CellFailed, execute, execute_async
 from windtunnel.hosting import DEFAULT_SANDBOX
@@ -82,7 +92,7 @@ def run(
     timeout: int = CELL_TIMEOUT,
     console: Console | None = None,
 ) -> int:
-    """``windtunnel notebooks [SLUG…] [--jobs N] [--check]``: make these chapters' notebooks, or all.
+    """``windtunnel notebooks [SLUG…] [--jobs N] [--check]``: make these chapters' notebooks, or all, references too.
 
     ``jobs`` chapters run side by side, each on a sandbox of its own. With ``check`` nothing runs: stale
     notebooks are named, and, when no slug is given, notebooks that no chapter makes.
@@ -91,8 +101,8 @@ def run(
     kept). Raises WindtunnelError for an unknown slug.
     """
     console = console or Console()
-    chosen = [find(slug, root) for slug in slugs] or chapters(root)
-    chosen = sorted(set(chosen))
+    chosen = [find(slug, root) for slug in slugs] or [*chapters(root), *references(root)]
+    chosen = sorted(set(chosen), key=lambda chapter: chapter.slug)
     if check:
         reasons = [reason for chapter in chosen for reason in stale(chapter)]
         if not slugs:
@@ -137,7 +147,7 @@ async def _run(
             except Exception as failure:
                 # One chapter's accident must not take the others' work with it.
                 status = "failed"
-                error = WindtunnelError(f"book/{chapter.text.name}: {type(failure).__name__}: {failure}")
+                error = WindtunnelError(f"{chapter.shown(chapter.text)}: {type(failure).__name__}: {failure}")
             outcome = Outcome(chapter, status, time.monotonic() - began, error)
             progress.finished(chapter.slug, outcome.status, outcome.seconds)
             return outcome

@@ -18,6 +18,7 @@ ENDPOINTS = {
     "transactions": "transactions",
     "weather": "weather",
 }
+EVERYTHING = 1_000_000  # rows, more than any answer has
 
 
 class Endpoint:
@@ -40,6 +41,10 @@ class Endpoint:
     def renames(self, old: str, new: str) -> None:
         """Send the field ``old`` under the name ``new``, as after somebody's deployment."""
         self._fault(rename={old: new})
+
+    def leaves_out(self, rows: int = EVERYTHING) -> None:
+        """Answer without the last ``rows`` rows, and with none unless told how many; the status stays 200."""
+        self._fault(leave_out=rows)
 
     def get(self, **parameters: str) -> Any:
         """What it answers now. Raises WindtunnelError with the status when it refuses."""

@@ -51,6 +51,11 @@ class Run:
         found: datetime | None = self._record().logical_date
         return found
 
+    @property
+    def run_type(self) -> str:
+        """Who made it: ``scheduled``, ``manual``, ``backfill`` … A backfill that does a run again takes it over."""
+        return str(self._record().run_type.value)
+
     @cached_property
     def _shape(self) -> tuple[list[str], list[tuple[str, str]]]:
         """Tasks and edges of the DAG; asked for once, since watching asks for states many times."""
@@ -294,8 +299,8 @@ def activate(airflow: Airflow, record: Any, unpause: bool, how: str) -> None:
     airflow.pause(record.dag_id, False)
 
 
-def must_be_json(conf: object) -> None:
-    """Raise WindtunnelError for a ``conf`` that Airflow cannot store."""
+def must_be_json(conf: object, name: str = "conf") -> None:
+    """Raise WindtunnelError for a ``conf``, or what else ``name`` is, that Airflow cannot store."""
     try:
         if conf is None or (isinstance(conf, dict) and json.dumps(conf, allow_nan=False)):
             return
@@ -303,8 +308,8 @@ def must_be_json(conf: object) -> None:
     except (TypeError, ValueError) as error:
         problem = str(error)
     raise WindtunnelError(
-        f"conf must be a dict of JSON values: {problem}.",
-        'for example conf={"day": "2026-03-01", "limit": 10}.',
+        f"{name} must be a dict of JSON values: {problem}.",
+        f'for example {name}={{"day": "2026-03-01", "limit": 10}}.',
     )
 
 

@@ -1,4 +1,4 @@
-"""The fault switch: an endpoint refuses, answers late, or changes its field names until told to stop."""
+"""The fault switch: an endpoint refuses, answers late, renames fields or leaves out rows until told to stop."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ class Fault(BaseModel):
     status: int | None = Field(default=None, ge=400, le=599)  # answer with this instead of data
     rename: dict[str, str] = {}  # fields that changed their name overnight
     slow: float = Field(default=0, ge=0)  # seconds before answering
+    leave_out: int = Field(default=0, ge=0)  # rows missing from the end of each list in the answer
     times: int | None = Field(default=None, ge=1)  # requests affected; None: all
 
     @model_validator(mode="after")
     def _says_what_breaks(self) -> Fault:
-        if self.status is None and not self.rename and not self.slow:
-            raise ValueError("say what breaks: status, rename or slow")
+        if self.status is None and not self.rename and not self.slow and not self.leave_out:
+            raise ValueError("say what breaks: status, rename, slow or leave_out")
         return self
 
     async def apply(self, answer: Answer) -> Response:
@@ -38,7 +39,10 @@ class Fault(BaseModel):
         if self.status is not None:
             return JSONResponse({"detail": f"{self.endpoint} is out of order"}, self.status)
         response = await answer()
-        return await _renamed(response, self.rename) if self.rename else response
+        if not self.rename and not self.leave_out:
+            return response
+        content = _shortened(await _decoded(response), self.leave_out)
+        return JSONResponse(_renamed(content, self.rename), response.status_code)
 
 
 class Faults:
@@ -96,14 +100,22 @@ def router(faults: Faults) -> APIRouter:
     return routes
 
 
-async def _renamed(response: Response, names: dict[str, str]) -> Response:
-    """``response`` with fields renamed wherever they occur in its JSON."""
-
-    def rename(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {names.get(key, key): rename(item) for key, item in value.items()}
-        return [rename(item) for item in value] if isinstance(value, list) else value
-
+async def _decoded(response: Response) -> Any:
     # Inside a middleware the body is a stream, whatever the endpoint returned.
     body = b"".join([chunk async for chunk in response.body_iterator])  # type: ignore[attr-defined]
-    return JSONResponse(rename(json.loads(body)), response.status_code)
+    return json.loads(body)
+
+
+def _shortened(content: Any, rows: int) -> Any:
+    """``content`` without the last ``rows`` of each list that it is made of."""
+    lists = {
+        name: rest[: max(len(rest) - rows, 0)] for name, rest in content.items() if isinstance(rest, list)
+    }
+    return content | lists
+
+
+def _renamed(content: Any, names: dict[str, str]) -> Any:
+    """``content`` with fields renamed wherever they occur in it."""
+    if isinstance(content, dict):
+        return {names.get(key, key): _renamed(item, names) for key, item in content.items()}
+    return [_renamed(item, names) for item in content] if isinstance(content, list) else content

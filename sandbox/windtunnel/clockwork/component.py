@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection, Listener
 from pathlib import Path
@@ -53,7 +53,7 @@ STARVED = 10  # loops in which a task that could run found no slot
 
 
 class Watcher:
-    """Answers one caller. Times go as ISO text, in UTC."""
+    """Answers callers, one after the other. Times go as ISO text, in UTC."""
 
     def __init__(self, folder: Path) -> None:
         from airflow.models.dagbag import DBDagBag
@@ -63,20 +63,35 @@ class Watcher:
         self._bag = DBDagBag()
         self._seen: Any = None
         self._loops = 0
-        self._first = 0
+        self._first = self._told = 0
+        self._tell_of: list[int] = []
 
     # --- requests ----------------------------------------------------------------------------------
     def begin(self) -> dict[str, Any]:
-        """From now on `look` tells of runs made later, and of those not finished now."""
+        """From now on `look` tells of what schedules have made since the last `end`, and of what goes on now."""
+        from airflow.models.dagrun import DagRun
+        from sqlalchemy import or_, select
+
+        with _session() as session:
+            made = DagRun.id > self._told
+            by_schedule = DagRun.run_type.in_(("scheduled", "asset_triggered", "asset_materialization"))
+            going = DagRun.state.in_(("queued", "running"))
+            self._tell_of = list(session.scalars(select(DagRun.id).where(or_(made & by_schedule, going))))
+            self._first = self._newest(session)
+        self._seen = None
+        return {}
+
+    def end(self) -> dict[str, Any]:
+        """The runs there were: they will not be told of again."""
+        with _session() as session:
+            self._told = self._newest(session)
+            return {"runs": self._runs(session)}
+
+    def _newest(self, session: Any) -> int:
         from airflow.models.dagrun import DagRun
         from sqlalchemy import func, select
 
-        with _session() as session:
-            self._first = session.scalar(select(func.max(DagRun.id))) or 0
-            going = select(DagRun.id).where(DagRun.state.in_(("queued", "running")))
-            self._going = list(session.scalars(going))
-        self._seen = None
-        return {}
+        return session.scalar(select(func.max(DagRun.id))) or 0
 
     def look(self, closely: bool) -> dict[str, Any]:
         """``quiet``: nothing will happen before ``next`` (None: ever), but by hand.
@@ -263,7 +278,7 @@ class Watcher:
 
         found = session.scalars(
             select(DagRun)
-            .where(or_(DagRun.id > self._first, DagRun.id.in_(self._going)))
+            .where(or_(DagRun.id > self._first, DagRun.id.in_(self._tell_of)))
             .order_by(DagRun.id.desc())
             .limit(_LIMIT)
         )
@@ -304,17 +319,19 @@ def serve(folder: Path) -> None:
     secret = os.environ["AIRFLOW__API_AUTH__JWT_SECRET"].encode()
     with Listener(("127.0.0.1", 0), authkey=secret) as listener:
         put(folder / ADDRESS, json.dumps(listener.address))
+        watcher = Watcher(folder)
         while True:
             try:
                 with listener.accept() as caller:
-                    _answer(Watcher(folder), caller)
+                    _answer(watcher, caller)
             except (OSError, EOFError):
                 continue  # the caller has gone, or was not let in
 
 
 def _answer(watcher: Watcher, caller: Connection[Any, Any]) -> None:
-    requests = {
+    requests: dict[str, Callable[..., dict[str, Any]]] = {
         "begin": watcher.begin,
+        "end": watcher.end,
         "look": watcher.look,
         "next_of": watcher.next_of,
         "parse_paused": watcher.parse_paused,
@@ -322,7 +339,7 @@ def _answer(watcher: Watcher, caller: Connection[Any, Any]) -> None:
     while True:
         name, *arguments = json.loads(caller.recv_bytes())
         try:
-            answer: dict[str, Any] = requests[name](*arguments)
+            answer = requests[name](*arguments)
         except Exception as error:  # told to the caller, who can do something about it
             print(f"{name}: {error!r}", flush=True)
             answer = {"error": f"{type(error).__name__}: {error}"}

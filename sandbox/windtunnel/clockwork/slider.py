@@ -54,7 +54,7 @@ class Progress:
             widget.close()
 
 
-def slider(clock: Clock, days: int) -> Any:
+def show(clock: Clock, days: int) -> None:
     """A slider from now to ``days`` days on. Let go, it turns the clock there, and the runs appear below."""
     start = clock._hands().turned_to()
     moments = [start + timedelta(hours=HOURS * notch) for notch in range(days * 24 // HOURS + 1)]
@@ -69,21 +69,30 @@ def slider(clock: Clock, days: int) -> Any:
 
     def turned(change: Any) -> None:
         nonlocal busy
-        target = change["new"]
-        if busy or target <= clock._hands().turned_to():
-            hand.value = clock._hands().turned_to() if not busy and target in moments else hand.value
+        if busy:
             return
-        busy, hand.disabled = True, True
-        progress = Progress(clock._hands().turned_to(), target, shown=False)
-        below.children = (progress.box,)
+        busy = True
         try:
-            turn = clock._turn(lambda _controller, _hands: target, see=progress.show)
-            below.children = (ipywidgets.HTML(turn._repr_html_()),)
+            now = clock._hands().turned_to()
+            if change["new"] > now:
+                turn(now, change["new"])
+            hand.value = max((when for when in moments if when <= clock._hands().turned_to()), default=start)
         except WindtunnelError as error:
             below.children = (ipywidgets.HTML(f"<p>{escape(str(error))}</p>"),)
         finally:
-            busy, hand.disabled = False, False
+            busy = False
+
+    def turn(now: datetime, target: datetime) -> None:
+        progress = Progress(now, target, shown=False)
+        below.children, hand.disabled = (progress.box,), True
+        try:
+            done = clock._turn(lambda _controller, _hands: target, see=progress.show)
+            below.children = (ipywidgets.HTML(done._repr_html_()),)
+        finally:
+            hand.disabled = False
             progress.close()
 
     hand.observe(turned, names="value")
-    return ipywidgets.VBox([hand, below])
+    box: Any = ipywidgets.VBox([hand, below])
+    # A saved notebook keeps the same text, whether a widget drew it or a build.
+    display(box._repr_mimebundle_() | {"text/plain": repr(clock)}, raw=True)  # type: ignore[no-untyped-call]

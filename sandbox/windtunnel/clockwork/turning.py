@@ -123,7 +123,7 @@ class Controller:
             self.hands.turn(min(coming or target, target))
             moved = True
         self._ask("parse_paused", self.chapter)
-        return _runs(self._ask("look", True))
+        return _runs(self._ask("end"))
 
     def _quiet_moments(self, see: Callable[[Step], None] | None) -> Iterator[datetime | None]:
         """Each time that Airflow has come to rest: what comes next."""

@@ -5,6 +5,7 @@ forks a ``judge`` for each; ``cold`` is the same in a process of its own. The ju
 answer. It has a ``bench`` or two forked from a ``nursery`` that has not seen the criteria. A bench answers the
 judge's questions: it has an ``outside`` world, a database, and a small ``scheduler`` on them, and it forks the
 processes that an answer's code runs in. These are locked in by ``jail`` (with ``kernel``, ``memory``, ``limits``):
-a ``learner`` process imports the answer or calls a function of it, a ``worker`` runs its tasks, one after the
-other, behind nothing but the pipe that Airflow's own supervisor gives a ``task``.
+a ``learner`` process imports the answer, calls a function of it, or runs it as a notebook's ``cell``; a ``worker``
+runs its tasks, one after the other, behind nothing but the pipe that Airflow's own supervisor gives a ``task``.
+When a DAG would run, Airflow tells: its timetable by ``planned``, its queue of updated assets by ``updates``.
 """

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from windtunnel.engine import cell as cells
 from windtunnel.engine import jail, kernel, learner, scheduler
 from windtunnel.engine.outside import Outside
 from windtunnel.engine.preload import Loaded
@@ -166,6 +167,8 @@ def _replied(desk: _Desk, question: Mapping[str, Any]) -> dict[str, Any]:
         return {"lost": str(stopped)}
     except MemoryError:
         return {"lost": "Stopped: it used more memory than there is for it."}
+    except RecursionError:  # nothing but an answer's own structure is that deep
+        return {"lost": "Stopped: the file nests something too deeply for Airflow to follow."}
     except BaseException as error:
         return {"broken": "".join(traceback.format_exception(error))[-4_000:]}
 
@@ -196,12 +199,18 @@ class _Desk:
         try:
             if question["do"] == "call":
                 return scheduler.call(place, question["function"], question["arguments"])
+            if question["do"] == "show":
+                return cells.show(place)
             # pread: questions are answered side by side, and share the descriptor's position.
             known = os.pread(self._database, os.fstat(self._database).st_size, 0)
             base.write_bytes(known or self._template.read_bytes())
             self._loaded.use(base, self._file.parent)
             if question["do"] == "parse":
                 return self._parse(place, base)
+            if question["do"] == "planned":
+                return scheduler.plan(place, question["dag_id"], question["first"], question["last"])
+            if question["do"] == "ready":
+                return scheduler.ready(question["dag_id"], question["assets"])
             return self._runs(place, question)
         finally:
             sweep(self._workers.idle())
@@ -226,7 +235,8 @@ class _Desk:
             at = scheduler.Place(
                 place.answer, place.data, place.cell, {**place.environment, **variables}, place.seconds
             )
-            runs.append(scheduler.run(at, self._api, question["dag_id"], case, self._workers))
+            dag_id = case.get("dag") or question["dag_id"]
+            runs.append(scheduler.run(at, self._api, dag_id, case, self._workers))
         for run, requests in zip(runs, self._outside.received(), strict=True):
             run["received"] = requests
         return runs

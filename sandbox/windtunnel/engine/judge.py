@@ -48,9 +48,11 @@ class Evidence:
     def parse(self, answer: Path) -> dict[str, Any]:
         """See ``evidence.Source``."""
         found: dict[str, Any] = self._found(self._ask(answer, do="parse"))
-        if len(found["dags"]) == 1:
-            for cases in self._plan:
-                what = {"do": "run", "dag_id": next(iter(found["dags"])), "cases": cases}
+        only = next(iter(found["dags"])) if len(found["dags"]) == 1 else ""
+        for cases in self._plan:
+            # This answer may lack the DAGs that the last one was asked about.
+            if all((case.get("dag") or only) in found["dags"] for case in cases):
+                what = {"do": "run", "dag_id": only, "cases": cases}
                 self._ahead[_key(cases)] = self._pool.submit(self._ask, answer, **what)
         return found
 
@@ -63,9 +65,24 @@ class Evidence:
         runs: list[dict[str, Any]] = self._found(reply)
         return runs
 
+    def planned(self, answer: Path, dag_id: str, first: str, last: str) -> dict[str, Any]:
+        """See ``evidence.Source``."""
+        question = {"do": "planned", "dag_id": dag_id, "first": first, "last": last}
+        found: dict[str, Any] = self._found(self._ask(answer, **question))
+        return found
+
+    def ready(self, answer: Path, dag_id: str, assets: Sequence[str]) -> bool:
+        """See ``evidence.Source``."""
+        return bool(self._found(self._ask(answer, do="ready", dag_id=dag_id, assets=list(assets))))
+
     def call(self, answer: Path, function: str, arguments: Sequence[Any]) -> Any:
         """See ``evidence.Source``."""
         return self._found(self._ask(answer, do="call", function=function, arguments=list(arguments)))
+
+    def show(self, answer: Path) -> list[dict[str, Any]]:
+        """See ``evidence.Source``."""
+        outputs: list[dict[str, Any]] = self._found(self._ask(answer, do="show"))
+        return outputs
 
     def close(self) -> None:
         """Give up what was not asked for after all."""

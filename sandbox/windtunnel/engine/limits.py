@@ -2,11 +2,13 @@
 
 TIME = 60.0  # seconds for importing the answer, for each run of it, and for each call of a function
 OUTPUT = 10 << 20  # bytes printed and logged by one task
+SHOWN = 1 << 20  # characters that a cell prints and displays
 LARGEST_FILE = 4_000_000  # bytes of a file that become evidence; of a larger one, only that it is there
 EVIDENCE = 64 << 20  # bytes of files that become evidence, together
 MOST_FILES = 2_000
 DEEPEST = 30  # folders in one another, of which the files become evidence
 MOST_ROWS = 100_000  # of one table
+MOST_PLANNED = 10_000  # runs that a timetable is asked for, one after the other
 MESSAGE = 16 << 20  # bytes of what one learner process reports
 LINES = 60  # of a task's log: a traceback through Airflow alone is 30
 LINE = 2_000  # characters of one line

@@ -92,7 +92,11 @@ def what(question: Mapping[str, Any]) -> str:
     """What is being done, for messages."""
     if question["do"] == "run":
         return "the run for " + ", ".join(case["date"] for case in question["cases"])
-    return "importing your file" if question["do"] == "parse" else f"{question['function']}(…)"
+    if question["do"] in ("planned", "ready"):
+        return f"asking when {question['dag_id']} runs"
+    if question["do"] == "call":
+        return f"{question['function']}(…)"
+    return "importing your file" if question["do"] == "parse" else "running your cell"
 
 
 def _work(ground: Ground, questions: socket.socket, folder: Path) -> None:

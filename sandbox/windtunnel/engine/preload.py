@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 MODULES = [
+    "IPython.core.interactiveshell",
     "airflow.sdk",
     "airflow.sdk.definitions.decorators",
     "airflow.sdk.definitions.decorators.setup_teardown",
@@ -44,6 +45,7 @@ MODULES = [
     "airflow.ti_deps.dep_context",
     "httpx",
     "jinja2.ext",
+    "nbval.plugin",
     "numpy",
     "pandas",
     "psutil",

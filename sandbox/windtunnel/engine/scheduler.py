@@ -15,10 +15,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from windtunnel.engine import learner, limits, memory
+from windtunnel.engine import learner, limits, memory, updates
 from windtunnel.engine.collect import collected, xcoms
 from windtunnel.engine.jail import Jail
 from windtunnel.engine.logs import Log, one_line
+from windtunnel.engine.planned import planned
 from windtunnel.engine.worker import Worker
 
 HOUR = 6  # runs are made for this hour (UTC) of their date
@@ -88,7 +89,9 @@ class Watched:
 def parse(place: Place) -> dict[str, Any]:
     """``{"dags": {dag_id: shape}, "error": text}``, with the DAGs now in the database. Raises Stopped."""
     from airflow.dag_processing.collection import update_dag_parsing_results_in_db
+    from airflow.models.dag import DagModel
     from airflow.serialization.serialized_objects import LazyDeserializedDAG
+    from sqlalchemy import update
 
     found = _returned(
         learner.ask(
@@ -108,7 +111,11 @@ def parse(place: Place) -> dict[str, Any]:
         dags = [LazyDeserializedDAG(data=data) for data in found["dags"]]
         shapes = {dag.dag_id: shape(_scheduled(dag.data)) for dag in dags}
         session: Any = _session()
-        update_dag_parsing_results_in_db("dags-folder", None, dags, {}, None, set(), session)
+        refused: dict[tuple[str, str], str] = {}  # for reasons that only show when it is stored
+        update_dag_parsing_results_in_db("dags-folder", None, dags, refused, None, set(), session)
+        if refused:
+            raise ValueError(next(iter(refused.values())).strip().splitlines()[-1])
+        session.execute(update(DagModel).values(is_paused=False))  # a paused one misses updates of its assets
         session.commit()
     except Exception as error:  # what a learner process reports may be anything
         return {
@@ -121,13 +128,14 @@ def parse(place: Place) -> dict[str, Any]:
 def shape(dag: Any) -> dict[str, Any]:
     """A serialized DAG's structure; see ``evidence.Dag``."""
     timetable = dag.timetable
-    planned = timetable.can_be_scheduled
+    scheduled = timetable.can_be_scheduled
     return {
-        "schedule": getattr(timetable, "_expression", None) or (timetable.summary if planned else None),
+        "schedule": getattr(timetable, "_expression", None) or (timetable.summary if scheduled else None),
         "catchup": bool(dag.catchup),
         "start_date": dag.start_date.isoformat() if dag.start_date else None,
         "max_active_runs": dag.max_active_runs,
         "tags": sorted(dag.tags or ()),
+        "assets": timetable.asset_condition.as_expression(),
         "tasks": {
             task.task_id: {
                 "operator": task.task_type,
@@ -136,6 +144,7 @@ def shape(dag: Any) -> dict[str, Any]:
                 "trigger_rule": str(getattr(task.trigger_rule, "value", task.trigger_rule)),
                 "pool": task.pool,
                 "pool_slots": task.pool_slots,
+                "outlets": updates.outlets(task),
             }
             for task in dag.task_dict.values()
         },
@@ -144,12 +153,8 @@ def shape(dag: Any) -> dict[str, Any]:
 
 def run(place: Place, api: Any, dag_id: str, case: Mapping[str, Any], workers: Workers) -> dict[str, Any]:
     """One run, and what it left; see ``evidence.Run``. Raises Stopped when it takes too long."""
-    from airflow.models.serialized_dag import SerializedDagModel
-
     session = _session()
-    stored = SerializedDagModel.get(dag_id, session=session)
-    assert stored is not None
-    dag: Any = stored.dag
+    dag = _stored(dag_id, session)
     for task in dag.task_dict.values():
         at_once = {"retry_delay": timedelta(0), "retry_exponential_backoff": 0, "max_retry_delay": None}
         if task.is_mapped:
@@ -178,8 +183,41 @@ def run(place: Place, api: Any, dag_id: str, case: Mapping[str, Any], workers: W
         "tries": watched.tries,
         "order": watched.order,
         "spans": watched.spans,
+        "updated": updates.updated(made.run_id, session),
+        "due": updates.due(session),
         **collected(place.data),
     }
+
+
+def plan(place: Place, dag_id: str, first: str, last: str) -> Any:
+    """The runs that Airflow would make between two moments; see ``planned``. Raises Stopped when it cannot tell."""
+    dag = _stored(dag_id, _session())
+    # No code of the answer's, and yet locked in: a timetable may look for its next run for ever.
+    between = datetime.fromisoformat(first), datetime.fromisoformat(last)
+    asked = learner.ask(
+        lambda: planned(dag, *between),
+        place.cell,
+        place.environment,
+        f"asking when {dag_id} runs",
+        place.seconds,
+    )
+    if "raised" in asked:  # no reason to give up on the answer: its other DAGs may have better ones
+        return {"runs": [], "problem": f"Airflow cannot tell when {dag_id} runs: {asked['raised']}."}
+    return _returned(asked, place.answer.name)
+
+
+def ready(dag_id: str, assets: Sequence[str]) -> bool:
+    """Whether the DAG would run once these assets have been updated."""
+    session = _session()
+    return updates.ready(_stored(dag_id, session), assets, session)
+
+
+def _stored(dag_id: str, session: Any) -> Any:
+    from airflow.models.serialized_dag import SerializedDagModel
+
+    stored = SerializedDagModel.get(dag_id, session=session)
+    assert stored is not None
+    return stored.dag
 
 
 def _session() -> Any:
@@ -200,7 +238,9 @@ def _create(dag: Any, case: Mapping[str, Any], session: Any) -> Any:
 
     given = datetime.fromisoformat(case["date"])
     moment = instance(given if len(case["date"]) > 10 else given.replace(hour=HOUR), tz="UTC")
-    logical = None if case.get("manual") else moment
+    by_assets = bool(case.get("assets"))
+    by = DagRunTriggeredByType.ASSET if by_assets else DagRunTriggeredByType.TEST
+    logical = None if case.get("manual") or by_assets else moment
     for old in session.scalars(
         select(DagRun).where(DagRun.dag_id == dag.dag_id, DagRun.logical_date == logical)
     ):
@@ -218,14 +258,16 @@ def _create(dag: Any, case: Mapping[str, Any], session: Any) -> Any:
         logical_date=logical,
         data_interval=interval,
         run_after=moment,
-        run_type=DagRunType.MANUAL,
-        triggered_by=DagRunTriggeredByType.TEST,
+        run_type=DagRunType.ASSET_TRIGGERED if by_assets else DagRunType.MANUAL,
+        triggered_by=by,
         triggering_user_name="windtunnel",
         conf=dict(case.get("conf") or {}),
         state=DagRunState.RUNNING,
         start_date=datetime.now(UTC),
         session=session,
     )
+    if by_assets:
+        updates.consume(made, case["assets"], session)
     session.commit()
     return made
 

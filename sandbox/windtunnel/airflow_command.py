@@ -1,0 +1,50 @@
+"""``windtunnel airflow …``, in a notebook ``%airflow …``: Airflow's own command line, on the sandbox.
+
+The environment names the sandbox's database and keys; on a sandbox with a clock the command lives by it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from windtunnel.airflow_env import clean_environment
+from windtunnel.errors import WindtunnelError
+from windtunnel.sandbox import Sandbox
+
+
+def run(arguments: Sequence[str], *, captured: bool = False) -> subprocess.CompletedProcess[str]:
+    """``airflow`` with these arguments; ``captured``: keep what it prints instead of printing it.
+
+    Raises WindtunnelError when the sandbox is down.
+    """
+    sandbox = Sandbox()
+    if sandbox.status().phase == "down":
+        raise WindtunnelError("The sandbox is down.", "`windtunnel up` starts it.")
+    return subprocess.run(
+        [sys.executable, "-m", __name__, *arguments],
+        env=clean_environment() | sandbox.environ(),
+        capture_output=captured,
+        text=True,
+        check=False,
+    )
+
+
+def main() -> None:
+    """What the child does: Airflow's ``main``, in the sandbox's time."""
+    from windtunnel import dated
+    from windtunnel.paths import state_dir
+    from windtunnel.state import State
+
+    shims = dated.shims(State(state_dir()))
+    if shims:
+        shims().install()  # before Airflow is imported
+    from airflow.__main__ import main as airflow
+
+    sys.argv[0] = "airflow"
+    airflow()  # type: ignore[no-untyped-call]
+
+
+if __name__ == "__main__":
+    main()
