@@ -603,6 +603,16 @@ def test_a_dry_run_says_what_a_backfill_would_make_and_makes_nothing(
         unpause("nightly")
 
 
+def test_a_run_of_a_backfill_that_has_ended_can_be_cleared(session: Session) -> None:
+    first = backfill("nightly", "2026-01-25", "2026-01-25")
+    finish(first)
+    finish(backfill("nightly", "2026-01-26", "2026-01-26"))
+    [run] = first.runs()
+    run.clear("load")
+    run.watch(60)
+    assert (run.state, run.tries()) == ("success", {"load": 2})
+
+
 def test_a_run_says_who_made_it(session: Session) -> None:
     by_hand = trigger("nightly", logical_date="2026-01-21T02:00")
     by_hand.watch()

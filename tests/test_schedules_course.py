@@ -336,6 +336,42 @@ def test_what_cannot_be_answered_is_refused_with_the_reason(session: Session) ->
         would_run("from_march_on", "2026-03-01", "2026-03-02", zone="Berlin")
 
 
+SETTLEMENT = """
+import pendulum
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import DAG, EventsTimetable as FromTheSdk
+from airflow.timetables.base import Timetable
+from airflow.timetables.events import EventsTimetable
+
+MOMENTS = [pendulum.datetime(2026, 3, day, 8, tz="Europe/Berlin") for day in (27, 30)]
+
+class BusinessDays(Timetable):
+    pass
+
+with DAG("settlement", schedule={schedule}):
+    EmptyOperator(task_id="settle")
+"""
+
+
+@pytest.mark.parametrize(
+    ("schedule", "words"),
+    [
+        ("BusinessDays()", r"BusinessDays' is not registered"),
+        # A bug of 3.3.2, apache/airflow#69401: the chapter says so, and has to be changed once this is.
+        ("FromTheSdk(MOMENTS)", r"Failed to serialize DAG 'settlement': '_summary'"),
+    ],
+)
+def test_airflow_refuses_timetables_that_it_cannot_store(session: Session, schedule: str, words: str) -> None:
+    with pytest.raises(WindtunnelError, match=words):
+        save(session, Cell(SETTLEMENT.format(schedule=schedule)))
+
+
+def test_a_list_of_moments_is_a_schedule(session: Session) -> None:
+    save(session, Cell(SETTLEMENT.format(schedule="EventsTimetable(MOMENTS)")))
+    found = would_run("settlement", "2026-03-01", "2026-03-31", zone="Europe/Berlin").of("settlement")
+    assert [f"{moment:%d %H:%M}" for moment in found] == ["27 08:00", "30 08:00"]
+
+
 def test_an_interval_is_known_by_how_airflow_writes_it() -> None:
     for text in ("2:00:00", "1 day, 0:00:00", "7 days, 0:00:00", "0:00:30", "relativedelta(months=+1)"):
         assert INTERVAL.fullmatch(text), text

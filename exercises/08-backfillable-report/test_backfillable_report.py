@@ -135,6 +135,11 @@ def test_in_any_order(submission):
             assert run.state == "success", (
                 f"Made {name}, {run.outcome}. A backfill may run any date before or after any other."
             )
+        missing = [report_of(date) for date in REPORTS if report_of(date) not in runs[-1].files]
+        assert not missing, (
+            f"Four dates ran, {name}, and in the end there is no {', '.join(missing)}; there is "
+            f"{', '.join(runs[-1].files) or 'nothing'}. Each date has a report of its own."
+        )
         for date in dates:
             compare(runs[-1], date, f"when the dates ran {name}")
 

@@ -13,18 +13,24 @@ from windtunnel.airflow_env import clean_environment
 from windtunnel.errors import WindtunnelError
 from windtunnel.sandbox import Sandbox
 
+_COLOURS = {"FORCE_COLOR", "CLICOLOR_FORCE", "PY_COLORS"}  # a kernel sets them
+_PLAIN = {"NO_COLOR": "1", "COLUMNS": "120", "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING"}
+
 
 def run(arguments: Sequence[str], *, captured: bool = False) -> subprocess.CompletedProcess[str]:
-    """``airflow`` with these arguments; ``captured``: keep what it prints instead of printing it.
+    """``airflow`` with these arguments; ``captured``: keep what it prints, without its log, instead of printing it.
 
     Raises WindtunnelError when the sandbox is down.
     """
     sandbox = Sandbox()
     if sandbox.status().phase == "down":
         raise WindtunnelError("The sandbox is down.", "`windtunnel up` starts it.")
+    environment = clean_environment() | sandbox.environ()
+    if captured:
+        environment = {name: value for name, value in environment.items() if name not in _COLOURS} | _PLAIN
     return subprocess.run(
         [sys.executable, "-m", __name__, *arguments],
-        env=clean_environment() | sandbox.environ(),
+        env=environment,
         capture_output=captured,
         text=True,
         check=False,

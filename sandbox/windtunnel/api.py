@@ -379,10 +379,6 @@ class Airflow:
         )
         return [record for record in found if record.completed_at is None]
 
-    def close_backfill(self, backfill_id: int) -> None:
-        """Close it; its queued runs fail, running ones go on."""
-        self._call(lambda c: client.BackfillApi(c).cancel_backfill(backfill_id))
-
     def _pages(self, page: Callable[[client.ApiClient, int], Any], items: str) -> Iterator[Any]:
         offset = 0
         while True:

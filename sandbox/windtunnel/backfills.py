@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal, get_args, overload
@@ -14,8 +13,10 @@ from windtunnel.moments import When, moment, names_a_day, text
 from windtunnel.runs import Run, activate, find_dag, must_be_json
 from windtunnel.session import current
 from windtunnel.views.table import Table
+from windtunnel.waiting import poll
 
 Reprocess = Literal["none", "failed", "completed"]
+CLOSED_WITHIN = 45.0  # seconds
 
 
 class Backfill:
@@ -160,7 +161,7 @@ def backfill(
     if dry_run:
         return DryRun(dag_id, [text(date) for date in airflow.backfill_dates(dag_id, first, last, **options)])
     activate(airflow, record, unpause, f'backfill("{dag_id}", …, unpause=True)')
-    _close_ended(airflow, dag_id)
+    _wait_for_ended(airflow, dag_id)
     try:
         airflow.backfill(dag_id, first, last, **options)
     except ConflictError as error:
@@ -178,9 +179,16 @@ def backfill(
     return Backfill(airflow, dag_id, first, last)
 
 
-def _close_ended(airflow: Airflow, dag_id: str) -> None:
-    """Close backfills whose runs have all ended, as Airflow itself does every 30 s: the next one need not wait."""
-    for record in airflow.open_backfills(dag_id):
-        if all_ended(Backfill(airflow, dag_id, record.from_date, record.to_date).states()):
-            with contextlib.suppress(ConflictError):  # Airflow was quicker
-                airflow.close_backfill(record.id)
+def _wait_for_ended(airflow: Airflow, dag_id: str) -> None:
+    """Let Airflow close backfills whose runs have all ended, which it does every 30 s, the sandbox every second.
+
+    To cancel them would be quicker, and would leave them paused: a run of theirs that is cleared stays queued.
+    """
+
+    def closed() -> bool | None:
+        for record in airflow.open_backfills(dag_id):
+            if all_ended(Backfill(airflow, dag_id, record.from_date, record.to_date).states()):
+                return None
+        return True
+
+    poll(closed, timeout=CLOSED_WITHIN, every=0.2)

@@ -209,7 +209,7 @@ def _wait_parsed(session: Session) -> None:
 
 
 def _strip(title: str, runs: Any) -> Strip:
-    return Strip(title, [(run.dag_id, text(run.logical_date or run.run_after), run.state) for run in runs])
+    return Strip(title, [(run.dag_id, run.date, run.state) for run in runs])
 
 
 @contextmanager

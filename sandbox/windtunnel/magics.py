@@ -113,10 +113,11 @@ def airflow(line: str) -> None:
     with stopped, live_view(f"airflow {' '.join(arguments[:2])}"):
         done = airflow_command.run(arguments, captured=True)
     if done.returncode:
-        said = [row for row in (done.stderr.strip() or done.stdout.strip()).splitlines() if row.strip()]
-        last = "\n".join(said[-3:])
+        rows = [row for row in (done.stderr.strip() or done.stdout.strip()).splitlines() if row.strip()]
+        last = "\n".join(rows[-3:])
         raise WindtunnelError(f"airflow ended with exit code {done.returncode}: {last}", "%airflow --help")
-    print(session.current().without_paths(done.stdout.strip()))
+    said = session.current().without_paths(done.stdout.strip())
+    print(said or f"airflow {' '.join(arguments[:2])}: done")
 
 
 def _empty_exercise(lines: list[str]) -> list[str]:

@@ -6,6 +6,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from windtunnel import dated
 from windtunnel.api import Airflow, NotFoundError
@@ -13,6 +14,7 @@ from windtunnel.dagfiles import DagFile
 from windtunnel.errors import WindtunnelError
 from windtunnel.paths import dags_dir, repo_root, work_dir
 from windtunnel.sandbox import Progress, Sandbox
+from windtunnel.waiting import poll
 
 SCRATCH = "scratch"
 CHAPTER = re.compile(r"\d\d-[a-z0-9-]+")
@@ -60,10 +62,16 @@ class Session:
             return
         for path in sorted(self.dags.glob("*.py")):
             DagFile(path).remove()
-        prefix = f"{self.dags.name}/"
-        for dag in self.airflow.dags(exclude_stale=False):
-            if (dag.relative_fileloc or "").startswith(prefix):
-                self._forget(dag.dag_id)
+        # The DAG processor is about to write that these DAGs are gone, and ends if it finds them deleted already.
+        poll(lambda: True if all(dag.is_stale for dag in self._mine()) else None, timeout=5, every=0.05)
+        for dag in self._mine():
+            self._forget(dag.dag_id)
+
+    def _mine(self) -> list[Any]:
+        """Airflow's records of this chapter's DAGs, those whose files are gone included."""
+        prefix = f"{self.dags.name}/" if self.dags else ""
+        found = self.airflow.dags(exclude_stale=False)
+        return [dag for dag in found if prefix and (dag.relative_fileloc or "").startswith(prefix)]
 
     def _forget(self, dag_id: str) -> None:
         # Airflow refuses to forget a DAG while a task of it runs; one that was queued may start meanwhile.

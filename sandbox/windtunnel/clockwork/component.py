@@ -9,17 +9,16 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection, Listener
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from windtunnel.clockwork.hands import LOOPS, Hands, moment_of
 from windtunnel.whole import put
 
 ADDRESS = "address.json"
-_LIMIT = 400  # runs told of in one look
 
 # What changes when anything happens that could make something else happen.
 _FINGERPRINT = """
@@ -49,7 +48,15 @@ where not dag.is_paused and (
   or (run.state = 'queued' and run.run_after <= now() and not exists (
     select from dag_run as other where other.dag_id = run.dag_id and other.state = 'running')))
 """
+_LIMIT = 2000  # runs told of in one look
 STARVED = 10  # loops in which a task that could run found no slot
+
+
+class Due(NamedTuple):
+    """Something that has a date, and what happens then, in words."""
+
+    when: datetime
+    what: str
 
 
 class Watcher:
@@ -107,10 +114,10 @@ class Watcher:
             found: dict[str, Any] = {"quiet": False, "next": None}
             settled = self._settled(session, loops)  # one query: the rest is for when it might be quiet
             if settled or closely:
-                found["busy"] = list(self._busy(session, now))
+                due = list(self._due(session))
+                found["busy"] = list(self._busy(session, due, now))
                 found["quiet"] = settled and not found["busy"]
-            if found["quiet"]:
-                coming = min(self._coming(session, now), default=None)
+                coming = min((each.when for each in due if each.when > now), default=None)
                 found["next"] = coming.isoformat() if coming else None
             if closely:
                 found["runs"] = self._runs(session)
@@ -172,32 +179,24 @@ class Watcher:
             self._seen, self._loops = seen, self.hands.get(LOOPS)
         return loops >= self._loops + (STARVED if "scheduled:" in str(seen[1]) else 2)
 
-    def _busy(self, session: Any, now: datetime) -> Iterator[str]:
-        """What is going on, in words."""
+    def _busy(self, session: Any, due: Sequence[Due], now: datetime) -> Iterator[str]:
+        """What is going on, in words: what is due and not yet done, and who is at work."""
         from airflow.models.callback import ACTIVE_STATES, Callback
-        from airflow.models.dag import DagModel
         from airflow.models.taskinstance import TaskInstance
         from airflow.models.trigger import Trigger
         from sqlalchemy import or_, select, text
 
-        due = select(DagModel.dag_id).where(*_scheduled(), DagModel.next_dagrun_create_after <= now)
-        for dag_id in session.scalars(due):
-            yield f"{dag_id} has a run to make"
+        yield from (each.what for each in due if each.when <= now)
         for dag_id in session.scalars(text(_RUNS_THAT_CAN_GO_ON)):
             yield f"a run of {dag_id} goes on"
         moving = select(TaskInstance).where(TaskInstance.state.in_(("queued", "restarting", "running")))
         for task in session.scalars(moving):
             if task.state != "running" or not self._asleep(str(task.pid), now):
                 yield f"{task.dag_id}.{task.task_id} is {task.state}"
-        deferred = select(TaskInstance, Trigger).join(Trigger, TaskInstance.trigger_id == Trigger.id)
-        for task, trigger in session.execute(deferred.where(TaskInstance.state == "deferred")):
-            wakes = self._wakes(trigger)
-            if (
-                (wakes is None and trigger.triggerer_id is None)
-                or (wakes is not None and wakes <= now)
-                or (task.trigger_timeout and task.trigger_timeout <= now)
-            ):
-                yield f"{task.dag_id}.{task.task_id} is deferred"
+        fresh = select(TaskInstance, Trigger).join(Trigger, TaskInstance.trigger_id == Trigger.id)
+        for task, trigger in session.execute(fresh.where(Trigger.triggerer_id.is_(None))):
+            if self._wakes(trigger) is None:
+                yield f"the trigger of {task.dag_id}.{task.task_id} begins"
         # The DAG processor's callbacks have no state; they are deleted when it takes them.
         active = or_(Callback.state.in_(ACTIVE_STATES), Callback.type == "dag_processor")
         for kind in session.scalars(select(Callback.type).where(active)):
@@ -222,54 +221,65 @@ class Watcher:
         return self._record(f"trigger-{trigger.id}")
 
     # --- what comes next ---------------------------------------------------------------------------
-    def _coming(self, session: Any, now: datetime) -> Iterator[datetime]:
-        """Moments after now at which something is due."""
-        return (when for when in self._dated(session) if when > now)
-
-    def _dated(self, session: Any) -> Iterator[datetime]:
+    def _due(self, session: Any) -> Iterator[Due]:
+        """Everything that has a date. What stays due although it could be done is being done."""
         from airflow.models.dag import DagModel
         from airflow.models.dagrun import DagRun
         from airflow.models.deadline import Deadline
+        from sqlalchemy import select
+
+        next_runs = select(DagModel.next_dagrun_create_after, DagModel.dag_id).where(*_scheduled())
+        for when, dag_id in session.execute(next_runs):
+            yield Due(when, f"{dag_id} has a run to make")
+        for when in session.scalars(select(Deadline.deadline_time).where(~Deadline.missed)):
+            yield Due(when, "a deadline passes")
+        active = select(DagRun).join(DagModel, DagModel.dag_id == DagRun.dag_id).where(~DagModel.is_paused)
+        for run in session.scalars(active.where(DagRun.state == "running")):
+            dag = self._bag.get_dag_for_run(run, session=session)
+            if dag and dag.dagrun_timeout and run.start_date:
+                # The scheduler asks for more than that much time.
+                yield Due(
+                    run.start_date + dag.dagrun_timeout + timedelta(milliseconds=1),
+                    f"a run of {run.dag_id} takes too long",
+                )
+        # One that may begin and does not is held back by others, not by time.
+        now = datetime.now(UTC)
+        later = active.where(DagRun.state == "queued", DagRun.run_after > now)
+        for run in session.scalars(later):
+            yield Due(run.run_after, f"a run of {run.dag_id} begins")
+        yield from self._due_tasks(session)
+
+    def _due_tasks(self, session: Any) -> Iterator[Due]:
+        from airflow.models.dag import DagModel
         from airflow.models.taskinstance import TaskInstance
         from airflow.models.taskreschedule import TaskReschedule
         from airflow.models.trigger import Trigger
         from sqlalchemy import func, select
 
-        yield from session.scalars(
-            select(func.min(DagModel.next_dagrun_create_after)).where(*_scheduled()).having(func.count() > 0)
-        )
-        waiting = select(TaskInstance).where(TaskInstance.state == "up_for_retry")
-        for task in session.scalars(waiting):
+        def name(task: Any) -> str:
+            return f"{task.dag_id}.{task.task_id}"
+
+        tasks = select(TaskInstance).join(DagModel, DagModel.dag_id == TaskInstance.dag_id)
+        for task in session.scalars(tasks.where(TaskInstance.state == "up_for_retry", ~DagModel.is_paused)):
             dag = self._bag.get_dag_for_run(task.dag_run, session=session)
             if dag and dag.has_task(task.task_id):
                 task.task = dag.get_task(task.task_id)
-                yield task.next_retry_datetime()
-        yield from session.scalars(
-            select(func.max(TaskReschedule.reschedule_date))
-            .join(TaskInstance, TaskInstance.id == TaskReschedule.ti_id)
-            .where(TaskInstance.state == "up_for_reschedule")
-            .group_by(TaskInstance.id)
-        )
-        deferred = select(TaskInstance.trigger_timeout, Trigger).outerjoin(
-            Trigger, TaskInstance.trigger_id == Trigger.id
-        )
-        for timeout, trigger in session.execute(
-            deferred.where(TaskInstance.state.in_(("deferred", "awaiting_input")))
-        ):
-            yield from (when for when in (timeout, self._wakes(trigger) if trigger else None) if when)
-        yield from session.scalars(select(DagRun.run_after).where(DagRun.state == "queued"))
-        yield from session.scalars(select(Deadline.deadline_time).where(~Deadline.missed))
-        for run in session.scalars(select(DagRun).where(DagRun.state == "running")):
-            dag = self._bag.get_dag_for_run(run, session=session)
-            if dag and dag.dagrun_timeout and run.start_date:
-                # The scheduler asks for more than that much time.
-                yield run.start_date + dag.dagrun_timeout + timedelta(milliseconds=1)
-        running = select(TaskInstance.pid).where(TaskInstance.state == "running")
-        for pid in session.scalars(running):
-            for name in (str(pid), f"{pid}-timeout"):
-                wakes = self._record(name)
-                if wakes:
-                    yield wakes
+                yield Due(task.next_retry_datetime(), f"{name(task)} is tried again")
+        waiting = tasks.where(TaskInstance.state == "up_for_reschedule", ~DagModel.is_paused)
+        for task in session.scalars(waiting):
+            dates = select(func.max(TaskReschedule.reschedule_date)).where(TaskReschedule.ti_id == task.id)
+            if (when := session.scalar(dates)) is not None:
+                yield Due(when, f"{name(task)} looks again")
+        for task in session.scalars(tasks.where(TaskInstance.state.in_(("deferred", "awaiting_input")))):
+            if task.trigger_timeout:
+                yield Due(task.trigger_timeout, f"{name(task)} gives up")
+            trigger = session.get(Trigger, task.trigger_id) if task.trigger_id else None
+            if trigger is not None and (when := self._wakes(trigger)) is not None:
+                yield Due(when, f"the trigger of {name(task)} fires")
+        for task in session.scalars(tasks.where(TaskInstance.state == "running")):
+            for sleeper in (str(task.pid), f"{task.pid}-timeout"):
+                if (when := self._record(sleeper)) is not None:
+                    yield Due(when, f"{name(task)} wakes")
 
     # --- runs --------------------------------------------------------------------------------------
     def _runs(self, session: Any) -> list[dict[str, Any]]:

@@ -43,7 +43,7 @@ class Progress:
         self._last = (now, step.runs, step.busy)
         self._bar.value = min((step.now - self._start).total_seconds() / self._span, 1)
         self._label.value = f"{now} UTC" + (f" · {step.busy[0]}" if step.busy else "")
-        runs = [(run.dag_id, text(run.logical_date or run.run_after), run.state) for run in step.runs]
+        runs = [(run.dag_id, run.date, run.state) for run in step.runs]
         self._runs.value = Strip("Runs so far", runs)._repr_html_()
 
     def close(self) -> None:

@@ -36,6 +36,11 @@ class TurnedRun:
     run_type: str
     state: str
 
+    @property
+    def date(self) -> str:
+        """What it is for; without a logical date, when it began. To the minute: seconds depend on the machine."""
+        return text((self.logical_date or self.run_after).replace(second=0, microsecond=0))
+
 
 @dataclass(frozen=True)
 class Step:
