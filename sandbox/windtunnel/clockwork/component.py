@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection, Listener
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from windtunnel.clockwork.hands import LOOPS, Hands, moment_of
+from windtunnel.clockwork.hands import LOOPS, TOLD, Hands, moment_of
 from windtunnel.whole import put
 
 ADDRESS = "address.json"
@@ -65,12 +65,12 @@ class Watcher:
     def __init__(self, folder: Path) -> None:
         from airflow.models.dagbag import DBDagBag
 
-        self.hands = Hands(folder / "hands")
+        self.hands = Hands(folder / "hands", writable=True)
         self.sleepers = folder / "sleepers"
         self._bag = DBDagBag()
         self._seen: Any = None
         self._loops = 0
-        self._first = self._told = 0
+        self._first = 0
         self._tell_of: list[int] = []
 
     # --- requests ----------------------------------------------------------------------------------
@@ -80,7 +80,7 @@ class Watcher:
         from sqlalchemy import or_, select
 
         with _session() as session:
-            made = DagRun.id > self._told
+            made = DagRun.id > self.hands.get(TOLD)
             by_schedule = DagRun.run_type.in_(("scheduled", "asset_triggered", "asset_materialization"))
             going = DagRun.state.in_(("queued", "running"))
             self._tell_of = list(session.scalars(select(DagRun.id).where(or_(made & by_schedule, going))))
@@ -91,7 +91,7 @@ class Watcher:
     def end(self) -> dict[str, Any]:
         """The runs there were: they will not be told of again."""
         with _session() as session:
-            self._told = self._newest(session)
+            self.hands.put(TOLD, self._newest(session))
             return {"runs": self._runs(session)}
 
     def _newest(self, session: Any) -> int:

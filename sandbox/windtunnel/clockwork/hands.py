@@ -1,7 +1,8 @@
 """The hands of the clock: a small file that every process of a dated sandbox maps into its memory.
 
-Three signed 64-bit numbers: the offset of virtual from real time (ns), the moment the clock was last turned to
-(virtual, ns since 1970), and how many loops the scheduler has begun. No import of Airflow, nor of anything slow.
+Four signed 64-bit numbers: the offset of virtual from real time (ns), the moment the clock was last turned to
+(virtual, ns since 1970), how many loops the scheduler has begun, and the last run that a turn has told of. No import
+of Airflow, nor of anything slow.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-OFFSET, TURNED_TO, LOOPS = 0, 8, 16
-SIZE = 24
+OFFSET, TURNED_TO, LOOPS, TOLD = 0, 8, 16, 24
+SIZE = 32
 _NUMBER = struct.Struct("<q")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -54,16 +55,18 @@ class Hands:
     @classmethod
     def begin(cls, path: Path, start: datetime) -> None:
         """Let it be ``start`` now, in the file there is, or in a new one."""
-        if not path.exists():
+        if not path.exists() or path.stat().st_size != SIZE:
+            path.unlink(missing_ok=True)
             path.write_bytes(bytes(SIZE))
             # Postgres, under another account where the sandbox runs as root, reads it too.
             path.chmod(0o644)
         hands = cls(path, writable=True)
         hands.put(OFFSET, nanoseconds(start) - real_time_ns())
         hands.put(TURNED_TO, nanoseconds(start))
+        hands.put(TOLD, 0)
 
     def get(self, place: int) -> int:
-        """The number at ``OFFSET``, ``TURNED_TO`` or ``LOOPS``."""
+        """The number at ``OFFSET``, ``TURNED_TO``, ``LOOPS`` or ``TOLD``."""
         number: int = _NUMBER.unpack_from(self._map, place)[0]
         return number
 
