@@ -352,6 +352,24 @@ def test_a_task_that_runs_survives_a_day(live: Live, session: Session) -> None:
     assert len(seen(session, dag="long")) == 1
 
 
+def test_more_tasks_sleep_than_there_are_workers(live: Live) -> None:
+    begin("2026-03-08")
+    live(
+        """
+        with DAG("sleepy", schedule="@daily", start_date=datetime(2026, 3, 1), catchup=True):
+            @task
+            def sleeps():
+                time.sleep(20 * 60)
+            sleeps()
+        """
+    )
+    unpause("sleepy")
+    turn = clock.advance(minutes=30)
+    assert sorted(run.state for run in turn.of("sleepy")) == ["running"] * 4 + ["success"] * 4
+    clock.advance(minutes=30)
+    assert {run.state for run in runs("sleepy")} == {"success"}
+
+
 def test_a_missed_deadline_is_told_when_it_is_missed(live: Live, session: Session) -> None:
     live(
         """
@@ -455,6 +473,10 @@ def test_to_next_turns_to_the_next_run_and_no_further(live: Live) -> None:
         clock.to_next("often")
     with pytest.raises(WindtunnelError, match="no DAG 'oftn'"):
         clock.to_next("oftn")
+    unpause("often")  # whose run of 06:00 is due: no time has to pass for it
+    turn = clock.to_next("often")
+    assert (turn.start, turn.end) == (turn.end, datetime(2026, 3, 2, 6, tzinfo=UTC))
+    assert shape(turn) == [("often", "03-02 06:00", "success")]
 
 
 def test_time_does_not_go_back_and_says_how_to_begin_again(session: Session) -> None:

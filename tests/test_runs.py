@@ -596,7 +596,10 @@ def test_a_dry_run_says_what_a_backfill_would_make_and_makes_nothing(
         again = backfill("nightly", *days, reprocess="failed", run_backwards=True, dry_run=True)
         assert again.dates == ["2026-01-14 02:00", "2026-01-13 02:00", "2026-01-11 02:00"]
         found = airflow.runs(
-            "nightly", logical_date_gte=moment("2026-01-11"), logical_date_lte=moment("2026-01-15")
+            "nightly",
+            run_type=["backfill"],
+            logical_date_gte=moment("2026-01-11"),
+            logical_date_lte=moment("2026-01-15"),
         )
         assert [run.logical_date.day for run in found] == [12, 13]
     finally:

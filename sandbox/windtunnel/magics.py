@@ -114,7 +114,7 @@ def airflow(line: str) -> None:
         done = airflow_command.run(arguments, captured=True)
     if done.returncode:
         rows = [row for row in (done.stderr.strip() or done.stdout.strip()).splitlines() if row.strip()]
-        last = "\n".join(rows[-3:])
+        last = rows[-1].strip() if rows else "it said nothing"
         raise WindtunnelError(f"airflow ended with exit code {done.returncode}: {last}", "%airflow --help")
     said = session.current().without_paths(done.stdout.strip())
     print(said or f"airflow {' '.join(arguments[:2])}: done")

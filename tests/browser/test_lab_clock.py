@@ -44,12 +44,10 @@ def test_a_slider_turns_the_clock_and_runs_appear(browser: Any, lab: Lab, tmp_pa
     visit.page.mouse.move(bar["x"] + bar["width"] * 8 / 12, at["y"] + at["height"] / 2, steps=8)
     visit.page.mouse.up()
     squares = ".jp-OutputArea svg rect title"
-    wait_for("two squares", lambda: visit.page.locator(squares).count() == 2)
+    expected = ["2026-03-01 06:00: success", "2026-03-02 06:00: success"]
+    wait_for("two green squares", lambda: visit.page.locator(squares).all_text_contents() == expected)
+    visit.idle()
     visit.page.screenshot(path=tmp_path / "turned.png", clip={"x": 0, "y": 0, "width": 1200, "height": 900})
-    assert visit.page.locator(squares).all_text_contents() == [
-        "2026-03-01 06:00: success",
-        "2026-03-02 06:00: success",
-    ]
     assert visit.page.locator(".widget-readout").inner_text() == "2026-03-03 00:00"
     saved = wait_for("the saved notebook", visit.saved)
     assert shown(saved)[3][-1] == ("display_data", "clock: 2026-03-01 00:00 UTC")

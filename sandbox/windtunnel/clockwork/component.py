@@ -44,7 +44,7 @@ select run.dag_id from dag_run as run join dag using (dag_id)
 where not dag.is_paused and (
   (run.state = 'running' and not exists (
     select from task_instance as task where (task.dag_id, task.run_id) = (run.dag_id, run.run_id) and task.state in
-      ('scheduled', 'running', 'up_for_retry', 'up_for_reschedule', 'deferred', 'awaiting_input')))
+      ('scheduled', 'queued', 'running', 'up_for_retry', 'up_for_reschedule', 'deferred', 'awaiting_input')))
   or (run.state = 'queued' and run.run_after <= now() and not exists (
     select from dag_run as other where other.dag_id = run.dag_id and other.state = 'running')))
 """
@@ -177,10 +177,12 @@ class Watcher:
         seen = tuple(session.execute(text(_FINGERPRINT)).one())
         if seen != self._seen:
             self._seen, self._loops = seen, self.hands.get(LOOPS)
-        return loops >= self._loops + (STARVED if "scheduled:" in str(seen[1]) else 2)
+        starved = any(state in str(seen[1]) for state in ("scheduled:", "queued:"))
+        return loops >= self._loops + (STARVED if starved else 2)
 
     def _busy(self, session: Any, due: Sequence[Due], now: datetime) -> Iterator[str]:
         """What is going on, in words: what is due and not yet done, and who is at work."""
+        from airflow.configuration import conf
         from airflow.models.callback import ACTIVE_STATES, Callback
         from airflow.models.taskinstance import TaskInstance
         from airflow.models.trigger import Trigger
@@ -190,8 +192,11 @@ class Watcher:
         for dag_id in session.scalars(text(_RUNS_THAT_CAN_GO_ON)):
             yield f"a run of {dag_id} goes on"
         moving = select(TaskInstance).where(TaskInstance.state.in_(("queued", "restarting", "running")))
-        for task in session.scalars(moving):
-            if task.state != "running" or not self._asleep(str(task.pid), now):
+        tasks = session.scalars(moving).all()
+        asleep = [task for task in tasks if task.state == "running" and self._asleep(str(task.pid), now)]
+        full = len(asleep) >= conf.getint("core", "parallelism")  # every worker is taken by a sleeper
+        for task in tasks:
+            if task not in asleep and not (full and task.state == "queued"):
                 yield f"{task.dag_id}.{task.task_id} is {task.state}"
         fresh = select(TaskInstance, Trigger).join(Trigger, TaskInstance.trigger_id == Trigger.id)
         for task, trigger in session.execute(fresh.where(Trigger.triggerer_id.is_(None))):
