@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from sandboxes import wait_for
-from windtunnel import backfill, clock, dagcell, metadata, pause, runs, trigger, unpause, warehouse
+from windtunnel import backfill, clock, dagcell, metadata, pause, runs, trigger, unpause, warehouse, world
 from windtunnel.clock import Turn
 from windtunnel.clockwork.hands import Hands
 from windtunnel.errors import WindtunnelError
@@ -520,6 +520,16 @@ def test_airflow_its_database_and_its_tasks_agree_on_the_time(live: Live, sessio
     # A session that looks only in Postgres' own catalogue sees real time: the clock is on the search path.
     real = metadata("select pg_catalog.now()").rows[0][0]
     assert abs(datetime.fromisoformat(real) - datetime.now(UTC)) < timedelta(minutes=5)
+
+
+def test_a_minute_of_the_outside_world_is_one_of_the_clock(session: Session) -> None:
+    world.orders.down(for_="10min")
+    day = {"start": "2026-03-01", "end": "2026-03-02"}
+    clock.advance(minutes=8)
+    with pytest.raises(WindtunnelError, match="answered 503"):
+        world.orders.get(**day)
+    clock.advance(minutes=3)
+    assert world.orders.get(**day)["orders"]
 
 
 def test_one_turns_at_a_time(live: Live, sandbox: Sandbox) -> None:

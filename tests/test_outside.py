@@ -67,3 +67,42 @@ def test_the_shop_and_the_weather_have_connections_to_the_world(tmp_path):
     assert {name for name, value in found.items() if value["host"] == "http://127.0.0.1:8090"} == {
         *("shop_api", "weather_api")
     }
+
+
+def test_an_unknown_system_is_refused_with_the_known_ones(world):
+    with pytest.raises(WindtunnelError, match=r"no 'order'. Did you mean world.orders\?") as caught:
+        world.order  # noqa: B018
+    assert "crm" in caught.value.next_step
+    assert "pager" in caught.value.next_step
+
+
+def test_it_is_down_for_a_while_limits_calls_and_garbles(world):
+    world.weather.down(for_="0.5s")
+    with pytest.raises(WindtunnelError, match="answered 503"):
+        world.weather.get(**OSLO)
+    time.sleep(0.6)
+    assert world.weather.get(**OSLO)
+    world.weather.rate_limit(1)
+    world.weather.get(**OSLO)
+    with pytest.raises(WindtunnelError, match="answered 429"):
+        world.weather.get(**OSLO)
+    world.reviews.empty(times=1)
+    assert world.reviews.get(date="2026-03-01") == {"reviews": []}
+    world.reviews.malformed()
+    with pytest.raises(WindtunnelError, match="is not JSON"):
+        world.reviews.get(date="2026-03-01")
+
+
+@pytest.mark.parametrize("how_long", ["soon", "10 parsecs", "", "0min"])
+def test_a_length_of_time_that_is_none_is_refused(world, how_long):
+    with pytest.raises(WindtunnelError, match="no length of time"):
+        world.orders.down(for_=how_long)
+
+
+def test_inboxes_show_what_came_and_a_reset_empties_them(world):
+    world.ask("POST", "services/T0/orders/secret", json={"text": "late"})
+    world.ask("POST", "pager/pages", json={"summary": "wake up"})
+    assert [message["text"] for message in world.chat.messages] == ["late"]
+    assert [page["summary"] for page in world.pager.messages] == ["wake up"]
+    world.reset()
+    assert (world.chat.messages, world.pager.messages, world.metrics.messages) == ([], [], [])

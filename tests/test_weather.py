@@ -30,11 +30,10 @@ def api():
 
 
 @pytest.fixture
-def limited(monkeypatch):
+def limited():
     """A world whose minute passes when we say so, and its clock."""
-    clock, router = Clock(), weather.router
-    monkeypatch.setattr(weather, "router", lambda: router(clock))
-    return TestClient(create_app()), clock
+    clock = Clock()
+    return TestClient(create_app(clock=clock)), clock
 
 
 def statuses(api, calls):

@@ -17,6 +17,7 @@ from world.service import create_app
 from world.shop import Shop
 
 END = date(2027, 1, 1)
+DAY = {"start": "2026-03-01", "end": "2026-03-02"}
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +28,22 @@ def shop():
 @pytest.fixture
 def api(shop):
     return TestClient(create_app(shop))
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    now = 1_000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def ticking(shop):
+    """A world that lives by the second thing given."""
+    clock = Clock()
+    return TestClient(create_app(shop, clock=clock)), clock
 
 
 # --- the data
@@ -240,6 +257,42 @@ def test_an_endpoint_answers_late(api):
     assert time.monotonic() - before >= 0.3
 
 
+def test_an_answer_breaks_off_in_the_middle(api):
+    whole = api.get("/orders", params=DAY).text
+    api.post("/faults", json={"endpoint": "orders", "malformed": True, "times": 1})
+    broken = api.get("/orders", params=DAY)
+    assert (broken.status_code, broken.text) == (200, whole[: len(whole.encode()) // 2])
+    assert api.get("/orders", params=DAY).text == whole
+
+
+def test_calls_above_the_limit_are_told_how_long_to_wait(ticking):
+    api, clock = ticking
+    api.post("/faults", json={"endpoint": "orders", "limit": 2})
+    assert [api.get("/orders", params=DAY).status_code for _ in range(3)] == [200, 200, 429]
+    clock.now += 20
+    refused = api.get("/orders", params=DAY)
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "40")
+    clock.now += 40
+    assert api.get("/orders", params=DAY).status_code == 200
+
+
+def test_a_fault_may_last_a_while_and_end_by_itself(ticking):
+    api, clock = ticking
+    api.post("/faults", json={"endpoint": "orders", "status": 503, "seconds": 600})
+    clock.now += 599
+    assert api.get("/orders", params=DAY).status_code == 503
+    clock.now += 1
+    assert api.get("/orders", params=DAY).status_code == 200
+    assert api.get("/faults").json() == {"faults": []}
+
+
+def test_a_fault_holds_for_what_lies_below_its_endpoint(api):
+    api.post("/jobs", json={"name": "ltv"})
+    api.post("/faults", json={"endpoint": "jobs", "status": 503})
+    assert api.get("/jobs/1").status_code == 503
+    assert api.get("/orders", params=DAY).status_code == 200
+
+
 def test_faults_end_when_cleared(api):
     api.post("/faults", json={"endpoint": "dashboard/refresh", "status": 503})
     api.delete("/faults")
@@ -249,7 +302,7 @@ def test_faults_end_when_cleared(api):
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        ({"endpoint": "order", "status": 503}, "there is no 'order'; known: crm/customers"),
+        ({"endpoint": "order", "status": 503}, "there is no 'order'; known: chat/messages, crm/customers"),
         ({"endpoint": "orders"}, "say what breaks"),
         ({"endpoint": "orders", "status": 200}, "status: 200"),
     ],

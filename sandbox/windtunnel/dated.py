@@ -132,6 +132,11 @@ def shows(state: State) -> str:
     return text(Hands(_hands(state)).now().replace(second=0, microsecond=0))
 
 
+def lives_by(state: State) -> list[str]:
+    """What the outside world is started with, so that a minute there is one of the clock's; nothing without one."""
+    return ["--hands", str(_hands(state))] if state.clock else []
+
+
 def serve(state: State) -> Callable[[], None]:
     """What the process called ``clock`` does."""
 

@@ -139,7 +139,14 @@ class Launcher:
         else:
             self._start_postgres()
         self._program("valkey", valkey.command(self.state, self.ports.valkey), self.ports.valkey)
-        world = [sys.executable, "-m", "world.service", "--port", str(self.ports.world)]
+        world = [
+            sys.executable,
+            "-m",
+            "world.service",
+            "--port",
+            str(self.ports.world),
+            *dated.lives_by(self.state),
+        ]
         self._program("world", world, self.ports.world)
         self._step("loading Airflow")
         for _module in forks.preload(self.shims() if self.shims else None):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import json
+import re
+from datetime import timedelta
 from typing import Any
 
 import urllib3
@@ -14,10 +17,15 @@ from windtunnel.session import current
 ENDPOINTS = {
     "crm": "crm/customers",
     "customers": "customers",
+    "jobs": "jobs",
     "orders": "orders",
+    "products": "products",
+    "reviews": "reviews",
+    "stores": "stores",
     "transactions": "transactions",
     "weather": "weather",
 }
+INBOXES = ("chat", "metrics", "pager")
 EVERYTHING = 1_000_000  # rows, more than any answer has
 
 
@@ -46,6 +54,22 @@ class Endpoint:
         """Answer without the last ``rows`` rows, and with none unless told how many; the status stays 200."""
         self._fault(leave_out=rows)
 
+    def empty(self, times: int | None = None) -> None:
+        """Answer as usual, and with nothing in it."""
+        self._fault(leave_out=EVERYTHING, times=times)
+
+    def malformed(self, times: int | None = None) -> None:
+        """Answer with text that breaks off in the middle; the status stays 200."""
+        self._fault(malformed=True, times=times)
+
+    def rate_limit(self, calls: int) -> None:
+        """Allow so many calls a minute, and answer the others with 429."""
+        self._fault(limit=calls)
+
+    def down(self, for_: str | float | timedelta) -> None:
+        """Be out of order (503) for a while: ``"10min"``, ``"2h"``, seconds, or a timedelta."""
+        self._fault(status=503, seconds=_seconds(for_))
+
     def get(self, **parameters: str) -> Any:
         """What it answers now. Raises WindtunnelError with the status when it refuses."""
         return self._world.ask("GET", self.path, fields=parameters)
@@ -55,16 +79,55 @@ class Endpoint:
         self._world.ask("POST", "faults", json={"endpoint": self.path} | body)
 
 
+class Inbox:
+    """A system that pipelines tell something; it shows what it received."""
+
+    def __init__(self, world: World, path: str, name: str) -> None:
+        self._world, self.path, self._name = world, path, name
+
+    def __repr__(self) -> str:
+        return f"world inbox /{self.path}"
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """What arrived, oldest first."""
+        found: list[dict[str, Any]] = self._world.ask("GET", self.path)[self._name]
+        return found
+
+
+def _seconds(how_long: str | float | timedelta) -> float:
+    """Seconds from a number, a timedelta, or text such as ``10min``. Raises WindtunnelError for anything else."""
+    if isinstance(how_long, timedelta):
+        return how_long.total_seconds()
+    if isinstance(how_long, int | float):
+        return float(how_long)
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|min|h|d)\s*", how_long)
+    if not found or not float(found[1]):
+        raise WindtunnelError(
+            f"{how_long!r} is no length of time.", 'write it as "30s", "10min", "2h" or "1d".'
+        )
+    return float(found[1]) * {"s": 1, "min": 60, "h": 3600, "d": 86_400}[found[2]]
+
+
 class World:
     """Every outside system of the sandbox: ``world.orders.fails(503, times=2)``."""
 
     def __init__(self) -> None:
-        self.crm, self.customers, self.orders, self.transactions, self.weather = (
-            Endpoint(self, path) for path in ENDPOINTS.values()
-        )
+        for name, path in ENDPOINTS.items():
+            setattr(self, name, Endpoint(self, path))
+        self.chat = Inbox(self, "chat/messages", "messages")
+        self.pager = Inbox(self, "pager/pages", "pages")
+        self.metrics = Inbox(self, "metrics", "metrics")
 
     def __repr__(self) -> str:
-        return f"world: {', '.join(ENDPOINTS)}, dashboard"
+        return f"world: {', '.join(ENDPOINTS)}, chat, dashboard, metrics, pager"
+
+    def __getattr__(self, name: str) -> Endpoint:
+        close = difflib.get_close_matches(name, [*ENDPOINTS, *INBOXES], n=1)
+        hint = f" Did you mean world.{close[0]}?" if close else ""
+        raise WindtunnelError(
+            f"The outside world has no {name!r}.{hint}", f"it has: {', '.join([*ENDPOINTS, *INBOXES])}."
+        )
 
     @property
     def url(self) -> str:
@@ -84,7 +147,8 @@ class World:
     def reset(self) -> None:
         """End every fault and forget what was received."""
         self.mend()
-        self.ask("DELETE", "dashboard/refreshes")
+        for path in ("dashboard/refreshes", "chat/messages", "pager/pages", "metrics"):
+            self.ask("DELETE", path)
 
     def refreshes(self, date: str | None = None) -> list[dict[str, Any]]:
         """What the dashboard was sent, newest last; only for the day ``date`` (ISO) if given."""
@@ -107,7 +171,15 @@ class World:
             raise WindtunnelError(
                 f"/{path} answered {reply.status}: {detail}", "world.mend() ends every fault."
             )
-        return json.loads(reply.data)
+        if reply.data == b"ok":  # the chat's answer, as Slack's
+            return "ok"
+        try:
+            return json.loads(reply.data)
+        except ValueError as error:
+            raise WindtunnelError(
+                f"/{path} answered {reply.status}, and what it sent is not JSON.",
+                "world.mend() ends every fault.",
+            ) from error
 
 
 world = World()

@@ -1,9 +1,11 @@
-"""The fault switch: an endpoint refuses, answers late, renames fields or leaves out rows until told to stop."""
+"""The fault switch: an endpoint refuses, answers late, limits calls, garbles or leaves out what it sends."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import math
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -11,11 +13,12 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+MINUTE = 60.0  # seconds
 Answer = Callable[[], Awaitable[Response]]
 
 
 class Fault(BaseModel):
-    """What goes wrong at one endpoint, named by its path: ``orders``, ``crm/customers``."""
+    """What goes wrong at one endpoint, named by its path: ``orders``, ``crm/customers``, ``jobs`` and all below it."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -24,12 +27,15 @@ class Fault(BaseModel):
     rename: dict[str, str] = {}  # fields that changed their name overnight
     slow: float = Field(default=0, ge=0)  # seconds before answering
     leave_out: int = Field(default=0, ge=0)  # rows missing from the end of each list in the answer
+    malformed: bool = False  # the answer breaks off in the middle
+    limit: int | None = Field(default=None, ge=1)  # calls allowed in a minute; the others get 429
+    seconds: float | None = Field(default=None, gt=0)  # how long it lasts; None: until mended
     times: int | None = Field(default=None, ge=1)  # requests affected; None: all
 
     @model_validator(mode="after")
     def _says_what_breaks(self) -> Fault:
-        if self.status is None and not self.rename and not self.slow and not self.leave_out:
-            raise ValueError("say what breaks: status, rename, slow or leave_out")
+        if not any((self.status, self.rename, self.slow, self.leave_out, self.malformed, self.limit)):
+            raise ValueError("say what breaks: status, rename, slow, leave_out, malformed or limit")
         return self
 
     async def apply(self, answer: Answer) -> Response:
@@ -39,6 +45,9 @@ class Fault(BaseModel):
         if self.status is not None:
             return JSONResponse({"detail": f"{self.endpoint} is out of order"}, self.status)
         response = await answer()
+        if self.malformed:
+            body = await _body(response)
+            return Response(body[: len(body) // 2], response.status_code, media_type="application/json")
         if not self.rename and not self.leave_out:
             return response
         content = _shortened(await _decoded(response), self.leave_out)
@@ -46,10 +55,16 @@ class Fault(BaseModel):
 
 
 class Faults:
-    """The faults now switched on, at most one per endpoint: a new one replaces the old."""
+    """The faults now switched on, at most one per endpoint: a new one replaces the old.
 
-    def __init__(self) -> None:
+    ``clock`` tells the seconds, for faults that last a while and for limits.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
         self._active: dict[str, Fault] = {}
+        self._begun: dict[str, float] = {}
+        self._calls: dict[str, list[float]] = {}  # within the last minute, of limited endpoints
 
     def active(self) -> list[Fault]:
         """The faults in force, with the requests each has left."""
@@ -58,6 +73,8 @@ class Faults:
     def switch_on(self, fault: Fault) -> None:
         """Break the fault's endpoint from the next request on."""
         self._active[fault.endpoint] = fault
+        self._begun[fault.endpoint] = self._clock()
+        self._calls.pop(fault.endpoint, None)
 
     def clear(self) -> None:
         """Mend everything."""
@@ -65,15 +82,36 @@ class Faults:
 
     async def around(self, endpoint: str, answer: Answer) -> Response:
         """``answer``, or what the endpoint's fault makes of it. Uses up one of the fault's ``times``."""
+        endpoint = self._broken(endpoint)
         fault = self._active.get(endpoint)
+        if fault is not None and fault.seconds and self._clock() - self._begun[endpoint] >= fault.seconds:
+            del self._active[endpoint]
+            fault = None
         if fault is None:
             return await answer()
+        if fault.limit and (wait := self._wait(endpoint, fault.limit)):
+            detail = f"{fault.limit} calls a minute are allowed: try again in {wait} s"
+            return JSONResponse({"detail": detail}, 429, {"Retry-After": str(wait)})
         if fault.times is not None:
             if fault.times == 1:
                 del self._active[endpoint]
             else:
                 self._active[endpoint] = fault.model_copy(update={"times": fault.times - 1})
         return await fault.apply(answer)
+
+    def _broken(self, path: str) -> str:
+        """The endpoint with a fault that ``path`` belongs to: itself, or one that it lies below."""
+        return next((name for name in self._active if path == name or path.startswith(f"{name}/")), path)
+
+    def _wait(self, endpoint: str, limit: int) -> int:
+        """Count a call; seconds to wait if it is one too many, else 0."""
+        now = self._clock()
+        calls = [when for when in self._calls.get(endpoint, []) if 0 <= now - when < MINUTE]
+        self._calls[endpoint] = calls
+        if len(calls) < limit:
+            calls.append(now)
+            return 0
+        return math.ceil(calls[0] + MINUTE - now)
 
 
 def router(faults: Faults) -> APIRouter:
@@ -86,7 +124,8 @@ def router(faults: Faults) -> APIRouter:
 
     @routes.post("/faults")
     def switch_on(fault: Fault, request: Request) -> dict[str, list[Fault]]:
-        known = sorted(path.strip("/") for path in request.app.openapi()["paths"])
+        paths = request.app.openapi()["paths"]
+        known = sorted({path.split("/{")[0].strip("/") for path in paths})  # /jobs/{job_id} is of /jobs
         if fault.endpoint not in known:
             raise HTTPException(422, f"endpoint: there is no {fault.endpoint!r}; known: {', '.join(known)}")
         faults.switch_on(fault)
@@ -100,10 +139,13 @@ def router(faults: Faults) -> APIRouter:
     return routes
 
 
-async def _decoded(response: Response) -> Any:
+async def _body(response: Response) -> bytes:
     # Inside a middleware the body is a stream, whatever the endpoint returned.
-    body = b"".join([chunk async for chunk in response.body_iterator])  # type: ignore[attr-defined]
-    return json.loads(body)
+    return b"".join([chunk async for chunk in response.body_iterator])  # type: ignore[attr-defined]
+
+
+async def _decoded(response: Response) -> Any:
+    return json.loads(await _body(response))
 
 
 def _shortened(content: Any, rows: int) -> Any:

@@ -59,7 +59,7 @@ NEVER = Habit(0, 0)
 _KINDS = ((6, VIP), (22, OCCASIONAL), (14, ONCE), (10, NEVER))
 
 
-def _draws(count: int, *about: object) -> list[float]:
+def draws(count: int, *about: object) -> list[float]:
     """``count`` numbers in [0, 1), a pure function of ``about``."""
     digest = hashlib.shake_256("/".join(map(str, about)).encode()).digest(4 * count)
     return [int.from_bytes(digest[i : i + 4], "big") / 2**32 for i in range(0, 4 * count, 4)]
@@ -78,7 +78,7 @@ def _kind(share: float) -> Habit:
 def _registration_days() -> list[date]:
     """One day per customer, oldest first; more customers join each year than the year before."""
     span = (LAST_DAY - FIRST_DAY).days + 1
-    places = [(i + luck) / CUSTOMERS for i, luck in enumerate(_draws(CUSTOMERS, "registrations"))]
+    places = [(i + luck) / CUSTOMERS for i, luck in enumerate(draws(CUSTOMERS, "registrations"))]
     return [FIRST_DAY + timedelta(days=int(span * p * (1.4 - 0.4 * p))) for p in places]
 
 
@@ -91,7 +91,7 @@ def customers() -> tuple[Row, ...]:
     rows = []
     for number, day in enumerate(_registration_days(), start=1):
         customer_id = f"C{number:04d}"
-        first, last, country, channel = _draws(4, "person", customer_id)
+        first, last, country, channel = draws(4, "person", customer_id)
         name = (_FIRST_NAMES[int(first * len(_FIRST_NAMES))], _LAST_NAMES[int(last * len(_LAST_NAMES))])
         rows.append(
             {
@@ -114,7 +114,7 @@ def _demand(day: date) -> float:
 
 def _buying_days(customer_id: str, registered: date) -> Iterator[date]:
     """The days on which this customer orders, oldest first; at most one order a day."""
-    kind, lapses, lapse_after, first, wait = _draws(5, "habit", customer_id)
+    kind, lapses, lapse_after, first, wait = draws(5, "habit", customer_id)
     habit = _kind(kind)
     if habit is NEVER:
         return
@@ -128,7 +128,7 @@ def _buying_days(customer_id: str, registered: date) -> Iterator[date]:
     if first < 0.7:  # most people register because they are about to buy
         yield registered
     days = (min(gone, LAST_DAY) - registered).days
-    for offset, luck in enumerate(_draws(days, "buys", customer_id), start=1):
+    for offset, luck in enumerate(draws(days, "buys", customer_id), start=1):
         day = registered + timedelta(days=offset)
         if luck * habit.days_between < _demand(day):
             yield day
@@ -136,8 +136,8 @@ def _buying_days(customer_id: str, registered: date) -> Iterator[date]:
 
 def _amount(customer_id: str, day: date) -> float:
     """What this customer's order of ``day`` costs: euros with two decimals, mostly small, at times large."""
-    basket = _kind(_draws(1, "habit", customer_id)[0]).basket
-    a, b, c = _draws(3, "amount", customer_id, day)
+    basket = _kind(draws(1, "habit", customer_id)[0]).basket
+    a, b, c = draws(3, "amount", customer_id, day)
     spread = 0.35 + 0.5 * (a + b) + 1.2 * c * c * c  # mean 1.15, from 0.35 to 2.55
     return int(basket * spread) / 100
 
@@ -155,7 +155,7 @@ def orders() -> tuple[Row, ...]:
     )
     rows = []
     for day, customer_id in placed:
-        status = _draws(1, "status", customer_id, day)[0]
+        status = draws(1, "status", customer_id, day)[0]
         rows.append(
             {
                 # The id says whose and when, so it never depends on which other orders exist.

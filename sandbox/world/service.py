@@ -10,7 +10,8 @@ import argparse
 import signal
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import uvicorn
@@ -19,27 +20,35 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.middleware.base import RequestResponseEndpoint
 
-from world import dashboard, faults, shop_api, weather
+from world import catalogue, cluster, dashboard, faults, inboxes, shop_api, weather
 from world.shop import Shop
 
 HOST = "127.0.0.1"
 
 
 def create_app(
-    shop: Shop | None = None, *, broken: Sequence[faults.Fault] = (), switch: bool = True
+    shop: Shop | None = None,
+    *,
+    broken: Sequence[faults.Fault] = (),
+    switch: bool = True,
+    clock: Callable[[], float] = time.time,
 ) -> FastAPI:
-    """One world: the shop's API, the dashboard, the fault switch. Its state lives and dies with the app.
+    """One world: every outside system and the fault switch. Its state lives and dies with the app.
 
-    ``broken`` are the faults that it begins with; without ``switch`` nobody can mend or add any.
+    ``broken`` are the faults that it begins with; without ``switch`` nobody can mend or add any. ``clock`` tells
+    the seconds since 1970 to what takes time here: jobs, limits, faults that last a while.
     """
     app = FastAPI(title="Windtunnel's outside world", docs_url=None, redoc_url=None)
-    now = faults.Faults()
+    now = faults.Faults(clock)
     for fault in broken:
         now.switch_on(fault)
     # A new outside system is one module with a router, and a line here.
     app.include_router(shop_api.router(shop or Shop()))
     app.include_router(dashboard.router())
-    app.include_router(weather.router())
+    app.include_router(weather.router(clock))
+    app.include_router(catalogue.router())
+    app.include_router(inboxes.router())
+    app.include_router(cluster.router(clock))
     if switch:
         app.include_router(faults.router(now))
 
@@ -89,6 +98,16 @@ def address(server: socket.socket) -> str:
     return f"http://{HOST}:{server.getsockname()[1]}"
 
 
+def turned_by(hands: Path) -> Callable[[], float]:
+    """A clock that is ahead of real time by the nanoseconds in ``hands``, a signed 64-bit number at its beginning."""
+
+    def clock() -> float:
+        with hands.open("rb") as file:
+            return time.time() + int.from_bytes(file.read(8), "little", signed=True) / 1e9
+
+    return clock
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT. Returns 0, or 2 when the file or the port cannot be used."""
     parser = argparse.ArgumentParser(
@@ -96,6 +115,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--port", type=int, required=True, help="on 127.0.0.1; 0 chooses a free one")
     parser.add_argument("--data", type=Path, metavar="FILE", help="a shop written by hand (JSON)")
+    parser.add_argument("--hands", type=Path, metavar="FILE", help="the hands of a clock to live by")
     options = parser.parse_args(arguments)
 
     # uvicorn restores these handlers on its way out and raises the signal again: leave quietly, as told to.
@@ -112,7 +132,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"world.service: port {options.port} of {HOST}: {error.strerror}", file=sys.stderr)
         return 2
     print(address(server), flush=True)
-    server_for(create_app(shop)).run(sockets=[server])
+    clock = turned_by(options.hands) if options.hands else time.time
+    server_for(create_app(shop, clock=clock)).run(sockets=[server])
     return 0
 
 
