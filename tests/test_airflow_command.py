@@ -39,6 +39,14 @@ def test_it_is_the_sandbox_that_it_works_on(up: Sandbox, own: Path) -> None:
     assert f":{up.state.ports().postgres}/" in shown.stdout, shown.stderr
 
 
+def test_settings_before_the_command_are_for_it_alone(up: Sandbox, own: Path) -> None:
+    asked = ["config", "get-value", "core", "xcom_backend"]
+    other = "airflow.providers.common.io.xcom.backend.XComObjectStorageBackend"
+    set_once = windtunnel(own, "airflow", f"AIRFLOW__CORE__XCOM_BACKEND={other}", *asked)
+    assert set_once.stdout.strip() == other, set_once.stderr
+    assert "BaseXCom" in windtunnel(own, "airflow", *asked).stdout
+
+
 def test_a_sandbox_that_is_down_says_so(up: Sandbox, own: Path) -> None:
     windtunnel(own, "down")
     done = windtunnel(own, "airflow", "version")

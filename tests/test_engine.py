@@ -330,6 +330,14 @@ def test_side_by_side_tasks_hold_the_slots_of_their_pool_and_no_more(tmp_path):
     assert run["state"] == "success"
 
 
+def test_a_case_brings_pools_that_the_next_one_does_not_have(tmp_path):
+    text = tasks("@task(pool='lane', pool_slots=2)\ndef work(): ...\n\nwork()\n")
+    lane = {"date": "2026-03-02", "pools": {"lane": 2}}
+    found = on_trial(tmp_path, text, lane, {"date": "2026-03-03"}, lane | {"date": "2026-03-04"})
+    assert [run["state"] for run in found] == ["success", "running", "success"]
+    assert [(span["pool"], span["slots"]) for span in found[0]["spans"]] == [("lane", 2)]
+
+
 def test_a_task_in_a_pool_that_does_not_exist_never_starts_and_the_run_is_told_as_running(tmp_path):
     [run] = on_trial(tmp_path, tasks("@task(pool='nowhere')\ndef wait(): ...\n\nwait()\n"))
     assert (run["state"], run["tasks"]) == ("running", {"wait": "scheduled"})

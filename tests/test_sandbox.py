@@ -183,7 +183,7 @@ def test_only_the_generated_password_gets_a_token(sandbox):
 
 def test_the_database_and_the_cache_want_their_passwords(sandbox):
     ports = sandbox.state.ports()
-    for user in ("windtunnel", "warehouse", "reader", "postgres"):
+    for user in ("windtunnel", "warehouse", "reader", "source", "postgres"):
         with pytest.raises(psycopg2.OperationalError, match="authentication failed"):
             psycopg2.connect(
                 host="127.0.0.1", port=ports.postgres, user=user, password=user, dbname="airflow"

@@ -85,6 +85,17 @@ def test_preparing_again_keeps_id_credentials_and_free_ports(made):
     assert (made.config(), made.secrets()) == before
 
 
+def test_a_sandbox_from_before_a_credential_existed_gets_it_and_keeps_the_others(made):
+    before = made.secrets()
+    old = {name: secret for name, secret in before.items() if name not in state.YOUNGER_SECRETS}
+    (made.path / "secrets.json").write_text(json.dumps(old))
+    Sandbox(made.path).prepare()
+    after = made.secrets()
+    assert {name: after[name] for name in old} == old
+    assert all(len(after[name]) >= 32 for name in state.YOUNGER_SECRETS)
+    assert (made.path / "secrets.json").stat().st_mode & 0o777 == 0o600
+
+
 def test_a_taken_port_is_exchanged_for_a_free_one(made):
     taken = made.ports().postgres
     with socket.socket() as server:

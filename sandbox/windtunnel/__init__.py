@@ -15,6 +15,7 @@ from windtunnel.crontab import run_crontab
 from windtunnel.errors import WindtunnelError
 from windtunnel.metadata import metadata
 from windtunnel.outside import world
+from windtunnel.pools import pool, pools
 from windtunnel.predict import predict
 from windtunnel.runs import Run, pause, runs, trigger, unpause
 from windtunnel.warehouse import warehouse
@@ -32,6 +33,8 @@ READER_NAMES = [
     "materialize",
     "metadata",
     "pause",
+    "pool",
+    "pools",
     "predict",
     "run_crontab",
     "runs",
@@ -54,6 +57,8 @@ __all__ = [  # noqa: RUF022 what a notebook gets comes first
     "materialize",
     "metadata",
     "pause",
+    "pool",
+    "pools",
     "predict",
     "run_crontab",
     "runs",

@@ -1,10 +1,13 @@
 """``windtunnel airflow …``, in a notebook ``%airflow …``: Airflow's own command line, on the sandbox.
 
-The environment names the sandbox's database and keys; on a sandbox with a clock the command lives by it.
+The environment names the sandbox's database and keys; on a sandbox with a clock the command lives by it. As in a
+shell, settings for this one command come before it: ``%airflow AIRFLOW__CORE__XCOM_BACKEND=… dags test …``.
 """
 
 from __future__ import annotations
 
+import itertools
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,6 +16,7 @@ from windtunnel.airflow_env import clean_environment
 from windtunnel.errors import WindtunnelError
 from windtunnel.sandbox import Sandbox
 
+_SETTING = re.compile(r"(AIRFLOW__[A-Z0-9_]+)=(.*)", re.DOTALL)
 _COLOURS = {"FORCE_COLOR", "CLICOLOR_FORCE", "PY_COLORS"}  # a kernel sets them
 _PLAIN = {"NO_COLOR": "1", "COLUMNS": "120", "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING"}
 
@@ -20,16 +24,20 @@ _PLAIN = {"NO_COLOR": "1", "COLUMNS": "120", "AIRFLOW__LOGGING__LOGGING_LEVEL": 
 def run(arguments: Sequence[str], *, captured: bool = False) -> subprocess.CompletedProcess[str]:
     """``airflow`` with these arguments; ``captured``: keep what it prints, without its log, instead of printing it.
 
+    Leading arguments such as ``AIRFLOW__SECTION__KEY=value`` are settings for it.
+
     Raises WindtunnelError when the sandbox is down.
     """
     sandbox = Sandbox()
     if sandbox.status().phase == "down":
         raise WindtunnelError("The sandbox is down.", "`windtunnel up` starts it.")
-    environment = clean_environment() | sandbox.environ()
+    before = list(itertools.takewhile(_SETTING.fullmatch, arguments))
+    settings = dict(argument.split("=", 1) for argument in before)
+    environment = clean_environment() | sandbox.environ() | settings
     if captured:
         environment = {name: value for name, value in environment.items() if name not in _COLOURS} | _PLAIN
     return subprocess.run(
-        [sys.executable, "-m", __name__, *arguments],
+        [sys.executable, "-m", __name__, *arguments[len(before) :]],
         env=environment,
         capture_output=captured,
         text=True,

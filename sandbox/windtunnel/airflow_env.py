@@ -113,21 +113,32 @@ def _no_proxy() -> dict[str, str]:
 
 
 def connections(state: State, ports: Ports) -> dict[str, dict[str, object]]:
-    """Airflow connections every sandbox has: ``shop_api``, ``weather_api``, ``warehouse``, ``valkey``."""
+    """Airflow connections every sandbox has: ``shop_api``, ``weather_api``, ``warehouse``, ``source_db``, ``valkey``.
+
+    ``source_db`` is the warehouse as another team's database, which lets us in five times at once; ``data_folder``
+    is where tasks keep their files.
+    """
     secrets = state.secrets()
     world: dict[str, object] = {"conn_type": "http", "host": f"http://{HOST}:{ports.world}"}
-    return {
-        "shop_api": world,
-        "weather_api": world,
-        "warehouse": {
+
+    def database(role: str) -> dict[str, object]:
+        return {
             "conn_type": "postgres",
             "host": HOST,
             "port": ports.postgres,
-            "login": "warehouse",
-            "password": secrets["warehouse"],
+            "login": role,
+            "password": secrets[role],
             "schema": state.database("warehouse"),
-        },
+        }
+
+    return {
+        "shop_api": world,
+        "weather_api": world,
+        "warehouse": database("warehouse"),
+        "source_db": database("source"),
         "valkey": {"conn_type": "redis", "host": HOST, "port": ports.valkey, "password": secrets["valkey"]},
+        # What tasks find in WINDTUNNEL_DATA, for sensors of files.
+        "data_folder": {"conn_type": "fs", "host": "", "extra": {"path": str(state.data)}},
     }
 
 

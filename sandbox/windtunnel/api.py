@@ -360,6 +360,25 @@ class Airflow:
         made = self._call(lambda c: client.AssetApi(c).materialize_asset(asset_id, body))
         return str(made.dag_id), str(made.dag_run_id)
 
+    # --- pools -------------------------------------------------------------------------------------
+    def pools(self) -> list[Any]:
+        """Records of the pools by name, with how many of their slots tasks hold and how many wait."""
+        return list(
+            self._pages(
+                lambda c, o: client.PoolApi(c).get_pools(limit=PAGE, offset=o, order_by=["name"]), "pools"
+            )
+        )
+
+    def make_pool(self, name: str, slots: int, description: str) -> None:
+        """Make a pool. Raises ConflictError when there is one of that name."""
+        body = client.PoolBody(name=name, slots=slots, description=description)
+        self._call(lambda c: client.PoolApi(c).post_pool(body))
+
+    def change_pool(self, name: str, slots: int) -> None:
+        """Give a pool another size. Raises NotFoundError."""
+        body = client.PoolPatchBody(slots=slots)
+        self._call(lambda c: client.PoolApi(c).patch_pool(name, body, update_mask=["slots"]))
+
     # --- backfills ---------------------------------------------------------------------------------
     def backfill(self, dag_id: str, start: datetime, end: datetime, **options: Any) -> int:
         """Create a backfill; returns its id. Raises ConflictError while the DAG has another."""

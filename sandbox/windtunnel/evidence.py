@@ -44,6 +44,7 @@ class Case:
     # Names or URIs of the assets whose updates start it: such a run has no logical date, and its tasks are
     # given the events that runs before it in the same question caused, or one for each that has none.
     assets: tuple[str, ...] = ()
+    pools: Mapping[str, int] = field(default_factory=dict)  # pools there are besides default_pool, with slots
 
 
 class Source(Protocol):

@@ -103,7 +103,8 @@ def exercise(line: str, body: str | None = None) -> None:
 def airflow(line: str) -> None:
     """Airflow's own command line on the sandbox, as ``windtunnel airflow …`` in a terminal.
 
-    Shows what it prints. Raises WindtunnelError with its last words when it fails.
+    ``%airflow AIRFLOW__SECTION__KEY=value …`` gives this one command a setting. Shows what it prints.
+    Raises WindtunnelError with its last words when it fails.
     """
     try:
         arguments = shlex.split(line)

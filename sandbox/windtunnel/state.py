@@ -35,7 +35,8 @@ MIN_FREE_BYTES = 400 * 2**20  # Postgres' cluster, template, logs: 150 MB after 
 MAX_LOG_BYTES = 2**20
 RESET_HARD = "`windtunnel reset --hard` sets the folder aside (nothing is deleted) and starts fresh."
 CHOOSE_ANOTHER = "choose another folder with WINDTUNNEL_STATE=/a/folder/of/yours."
-SECRETS = ("postgres", "warehouse", "reader", "valkey", "admin", "jwt", "api", "fernet")
+SECRETS = ("postgres", "warehouse", "reader", "source", "valkey", "admin", "jwt", "api", "fernet")
+YOUNGER_SECRETS = {"source"}  # sandboxes made before there was such a thing get it at their next start
 
 
 def write_private(path: Path, text: str) -> None:
@@ -276,6 +277,7 @@ class State:
     def _make_secrets(self) -> None:
         file = self.path / "secrets.json"
         if file.exists():
+            self._add_younger_secrets(file)
             return
         if (self.path / "postgres").exists():
             raise WindtunnelError(f"{file} is gone, and with it the database's passwords.", RESET_HARD)
@@ -285,6 +287,16 @@ class State:
             "fernet": Fernet.generate_key().decode()
         }
         write_private(file, json.dumps(made, indent=1))
+
+    def _add_younger_secrets(self, file: Path) -> None:
+        try:
+            found = json.loads(file.read_text())
+            missing = set(SECRETS) - set(found)
+        except (ValueError, TypeError, OSError):
+            return  # damaged: `secrets` tells
+        if isinstance(found, dict) and missing and missing <= YOUNGER_SECRETS:
+            added = {name: secrets.token_urlsafe(24) for name in sorted(missing)}
+            write_private(file, json.dumps(found | added, indent=1))
 
     def secrets(self) -> dict[str, str]:
         """Generated credentials. Raises WindtunnelError when they are missing or damaged."""

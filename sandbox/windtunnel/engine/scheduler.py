@@ -161,6 +161,7 @@ def run(place: Place, api: Any, dag_id: str, case: Mapping[str, Any], workers: W
             task.partial_kwargs.update(at_once)
         else:
             vars(task).update(at_once)
+    _make_pools(case.get("pools") or {}, session)
     made = _create(dag, case, session)
     made.dag = dag
     watched = Watched()
@@ -225,6 +226,18 @@ def _session() -> Any:
 
     assert settings.Session is not None
     return settings.Session()
+
+
+def _make_pools(pools: Mapping[str, int], session: Any) -> None:
+    """These, and none that an earlier run had."""
+    from airflow.models.pool import Pool
+    from sqlalchemy import delete
+
+    session.execute(delete(Pool).where(Pool.pool != Pool.DEFAULT_POOL_NAME))
+    session.add_all(
+        Pool(pool=name, slots=slots, description="", include_deferred=False) for name, slots in pools.items()
+    )
+    session.flush()
 
 
 def _create(dag: Any, case: Mapping[str, Any], session: Any) -> Any:
