@@ -328,6 +328,25 @@ def test_a_deferred_task_comes_back_when_it_is_due(live: Live) -> None:
     assert run.state == "success"
 
 
+def test_a_trigger_looks_when_its_hour_is_over_and_not_later(live: Live, session: Session) -> None:
+    live(
+        """
+        with DAG("looks", schedule=None):
+            FileSensor(task_id="file", filepath=SEEN + ".late", poke_interval=3600, deferrable=True)
+        """,
+        imports="from airflow.providers.standard.sensors.filesystem import FileSensor\n"
+        "import os\nos.environ['AIRFLOW_CONN_FS_DEFAULT'] = 'fs://'\n",
+    )
+    assert session.sandbox
+    run = trigger("looks", unpause=True)
+    clock.advance(hours=1, minutes=30)
+    (session.sandbox.state.data / "seen.jsonl.late").write_text("here")
+    clock.advance(minutes=15)
+    assert states(run) == {"file": "deferred"}
+    clock.advance(minutes=30)
+    assert states(run) == {"file": "success"}
+
+
 def test_limits_of_tasks_and_runs_count_virtual_time(live: Live) -> None:
     live(WAITING["limited"])
     task_run, whole_run = trigger("limited", unpause=True), trigger("limited_run", unpause=True)

@@ -49,6 +49,7 @@ where not dag.is_paused and (
     select from dag_run as other where other.dag_id = run.dag_id and other.state = 'running')))
 """
 _LIMIT = 2000  # runs told of in one look
+BEGINNING = 2.0  # seconds of real time in which a trigger that is to sleep has fallen asleep
 STARVED = 10  # loops in which a task that could run found no slot
 
 
@@ -70,6 +71,7 @@ class Watcher:
         self._bag = DBDagBag()
         self._seen: Any = None
         self._loops = 0
+        self._changed = 0.0
         self._first = 0
         self._tell_of: list[int] = []
 
@@ -177,6 +179,7 @@ class Watcher:
         seen = tuple(session.execute(text(_FINGERPRINT)).one())
         if seen != self._seen:
             self._seen, self._loops = seen, self.hands.get(LOOPS)
+            self._changed = time.monotonic()
         starved = any(state in str(seen[1]) for state in ("scheduled:", "queued:"))
         return loops >= self._loops + (STARVED if starved else 2)
 
@@ -199,8 +202,9 @@ class Watcher:
             if task not in asleep and not (full and task.state == "queued"):
                 yield f"{task.dag_id}.{task.task_id} is {task.state}"
         fresh = select(TaskInstance, Trigger).join(Trigger, TaskInstance.trigger_id == Trigger.id)
-        for task, trigger in session.execute(fresh.where(Trigger.triggerer_id.is_(None))):
-            if self._wakes(trigger) is None:
+        just_now = time.monotonic() - self._changed < BEGINNING
+        for task, trigger in session.execute(fresh):
+            if self._wakes(trigger) is None and (trigger.triggerer_id is None or just_now):
                 yield f"the trigger of {task.dag_id}.{task.task_id} begins"
         # The DAG processor's callbacks have no state; they are deleted when it takes them.
         active = or_(Callback.state.in_(ACTIVE_STATES), Callback.type == "dag_processor")
