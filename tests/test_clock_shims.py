@@ -114,9 +114,14 @@ def count_scheduler_loops():
 def know_the_trigger():
     from airflow.jobs.triggerer_job_runner import TriggerRunner
     import types
+    seen = folder / "sleepers" / "trigger-7"
+    noted = []
+    def note():
+        noted.append(seen.read_text().split()[0] if seen.exists() else None)
     class Waits:
         task_instance = None
         async def run(self):
+            note()
             await asyncio.sleep(600)
             yield
     async def look():
@@ -124,14 +129,14 @@ def know_the_trigger():
         runner = types.SimpleNamespace(log=log, triggers={7: {"name": "waits", "events": 0}})
         task = asyncio.create_task(TriggerRunner.run_trigger(runner, 7, Waits()))
         await asyncio.sleep(0.5)
+        note()
         task.cancel()
     os.environ["AIRFLOW_DISABLE_GREENBACK_PORTAL"] = "true"
-    seen = folder / "sleepers" / "trigger-7"
     try:
         asyncio.run(look())
     except BaseException as error:
         print(repr(error), file=sys.stderr)
-    return seen.exists()
+    return noted[0] == "began" and noted[1].isdigit()
 
 print(json.dumps(within_patience(globals()[experiment])))
 '''

@@ -354,7 +354,13 @@ class Sandbox:
                     f"`windtunnel down && windtunnel up`; the story is in {self.state.logs / 'launcher.log'}",
                 )
             time.sleep(0.03)
-        self._wait_ready(progress, None)
+        try:
+            self._wait_ready(progress, None)
+        except PortTakenError as lost:  # for a moment it was nobody's
+            progress(f"{lost.message} Starting again on another")
+            start = self.state.clock.get("start")
+            follow = self.state.status().get("follow")
+            self.up(progress, follow=follow, clock=datetime.fromisoformat(start) if start else None)
 
     def set_aside(self) -> Path:
         """Stop it and rename the whole state folder out of the way. Returns the folder's new name."""

@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection, Listener
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from windtunnel.clockwork.hands import LOOPS, TOLD, Hands, moment_of
+from windtunnel.clockwork.hands import BEGAN, LOOPS, TOLD, Hands, moment_of
 from windtunnel.whole import put
 
 ADDRESS = "address.json"
@@ -49,6 +49,7 @@ where not dag.is_paused and (
     select from dag_run as other where other.dag_id = run.dag_id and other.state = 'running')))
 """
 _LIMIT = 2000  # runs told of in one look
+BEGINNING = 2.0  # seconds of real time in which a trigger that began, and is to sleep, has fallen asleep
 STARVED = 10  # loops in which a task that could run found no slot
 
 
@@ -199,8 +200,8 @@ class Watcher:
             if task not in asleep and not (full and task.state == "queued"):
                 yield f"{task.dag_id}.{task.task_id} is {task.state}"
         fresh = select(TaskInstance, Trigger).join(Trigger, TaskInstance.trigger_id == Trigger.id)
-        for task, trigger in session.execute(fresh.where(Trigger.triggerer_id.is_(None))):
-            if self._wakes(trigger) is None:
+        for task, trigger in session.execute(fresh):
+            if self._wakes(trigger) is None and self._begins(trigger.id):
                 yield f"the trigger of {task.dag_id}.{task.task_id} begins"
         # The DAG processor's callbacks have no state; they are deleted when it takes them.
         active = or_(Callback.state.in_(ACTIVE_STATES), Callback.type == "dag_processor")
@@ -210,6 +211,14 @@ class Watcher:
     def _asleep(self, name: str, now: datetime) -> bool:
         wakes = self._record(name)
         return wakes is not None and wakes > now
+
+    def _begins(self, trigger: int) -> bool:
+        """Whether a trigger has yet to be taken up by the triggerer, or was taken up only just now."""
+        try:
+            word, began = (self.sleepers / f"trigger-{trigger}").read_text().split()
+            return word == BEGAN and time.monotonic() - float(began) < BEGINNING
+        except (FileNotFoundError, ValueError):  # not yet, or not yet written in full
+            return True
 
     def _record(self, name: str) -> datetime | None:
         """Until when somebody sleeps; a moment long past when awake again; None for nobody on record."""

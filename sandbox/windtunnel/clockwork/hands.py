@@ -18,6 +18,7 @@ from typing import Any
 
 OFFSET, TURNED_TO, LOOPS, TOLD = 0, 8, 16, 24
 SIZE = 32
+BEGAN = "began"  # on the record of a trigger that runs and has not slept yet
 _NUMBER = struct.Struct("<q")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

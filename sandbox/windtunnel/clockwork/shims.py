@@ -16,13 +16,14 @@ import signal
 import threading
 import time
 import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import time_machine
 from _time_machine import original_time_ns  # type: ignore[import-not-found]
 
-from windtunnel.clockwork.hands import LOOPS, OFFSET, Hands
+from windtunnel.clockwork.hands import BEGAN, LOOPS, OFFSET, Hands
 
 VERSION = "3.3.2"
 SLICE = 0.05  # seconds between looks at the clock while waiting for virtual time
@@ -80,8 +81,8 @@ class Shims:
             if seconds <= SHORT:
                 real(seconds)
                 return
-            with self._on_record(str(os.getpid()), seconds):
-                left = self._waiting(seconds)
+            left, wakes = self._waiting(seconds)
+            with self._on_record(str(os.getpid()), wakes):
                 while (rest := left()) > 0:
                     real(min(rest, SLICE))
 
@@ -89,11 +90,11 @@ class Shims:
             if delay <= SHORT:
                 return await real_async(delay, result)
             trigger = self._trigger.get()
+            left, wakes = self._waiting(delay)
             record = (
-                contextlib.nullcontext() if trigger is None else self._on_record(f"trigger-{trigger}", delay)
+                contextlib.nullcontext() if trigger is None else self._on_record(f"trigger-{trigger}", wakes)
             )
             with record:
-                left = self._waiting(delay)
                 while (rest := left()) > 0:
                     await real_async(min(rest, SLICE))
             return result
@@ -102,16 +103,22 @@ class Shims:
         _set(asyncio, "sleep", sleep_async)
         _set(asyncio.tasks, "sleep", sleep_async)
 
-    def _waiting(self, seconds: float) -> Any:
-        """A function that tells how many virtual seconds are left of ``seconds`` from now."""
-        offset, began = self.hands.get(OFFSET), _monotonic()
-        return lambda: seconds - (_monotonic() - began) - (self.hands.get(OFFSET) - offset) / 1e9
+    def _waiting(self, seconds: float) -> tuple[Callable[[], float], int]:
+        """A function that tells how many virtual seconds are left of ``seconds`` from now, and when they end (ns).
+
+        Both from one look at the clock, which may be turned at any moment.
+        """
+        offset, began, now = self.hands.get(OFFSET), _monotonic(), int(original_time_ns())
+        return (
+            lambda: seconds - (_monotonic() - began) - (self.hands.get(OFFSET) - offset) / 1e9,
+            now + offset + int(seconds * 1e9),
+        )
 
     @contextlib.contextmanager
-    def _on_record(self, name: str, seconds: float) -> Any:
+    def _on_record(self, name: str, wakes: int) -> Any:
         """Say until when (virtual, ns) ``name`` sleeps; 0 once it is awake again."""
         with contextlib.suppress(OSError):  # a disk that is full must not break a sleep
-            (self.sleepers / name).write_text(str(time.time_ns() + int(seconds * 1e9)))
+            (self.sleepers / name).write_text(str(wakes))
         try:
             yield
         finally:
@@ -134,9 +141,9 @@ class Shims:
         def enter(timeout: Any) -> Any:
             signal.signal(signal.SIGALRM, timeout.handle_timeout)
             timeout.done = threading.Event()
-            left, process = self._waiting(timeout.seconds), os.getpid()
-            name = f"{process}-timeout"
-            timeout.record = self._on_record(name, timeout.seconds)
+            left, wakes = self._waiting(timeout.seconds)
+            process = os.getpid()
+            timeout.record = self._on_record(f"{process}-timeout", wakes)
             timeout.record.__enter__()
 
             def watch() -> None:
@@ -193,7 +200,10 @@ class Shims:
         _set(SchedulerJobRunner, "_do_scheduling", counted)
 
     def know_the_trigger(self) -> None:
-        """In the triggerer many triggers sleep in one process; each is to be on record by itself."""
+        """In the triggerer many triggers sleep in one process; each is to be on record by itself.
+
+        On record is also when it began, on the monotonic clock: until then it cannot have looked at anything.
+        """
         from airflow.jobs.triggerer_job_runner import TriggerRunner
 
         runner: Any = TriggerRunner
@@ -202,6 +212,8 @@ class Shims:
         @functools.wraps(upstream)
         async def run_trigger(self_: Any, trigger_id: int, *args: Any, **kwargs: Any) -> Any:
             self._trigger.set(trigger_id)
+            with contextlib.suppress(OSError):
+                (self.sleepers / f"trigger-{trigger_id}").write_text(f"{BEGAN} {_monotonic()}")
             return await upstream(self_, trigger_id, *args, **kwargs)
 
         runner.run_trigger = run_trigger
