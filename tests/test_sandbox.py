@@ -25,7 +25,9 @@ from sandboxes import (
     windtunnel,
 )
 from windtunnel import processes
+from windtunnel.outside import world
 from windtunnel.sandbox import Sandbox, Status
+from windtunnel.session import connect
 
 HTTP = urllib3.PoolManager(retries=False)
 
@@ -64,6 +66,26 @@ BUSY = """
         WaitSensor(task_id="waiting", time_to_wait=timedelta(seconds=3), deferrable=True)
 
     busy()
+"""
+
+# What a pipeline tells the outside world, and waits for, by the connections that every sandbox has.
+OUTSIDE = """
+    from airflow.providers.amazon.aws.sensors.s3 import S3KeySensor
+    from airflow.providers.http.operators.http import HttpOperator
+    from airflow.providers.smtp.operators.smtp import EmailOperator
+    from airflow.sdk import DAG
+
+    with DAG("outside", schedule=None):
+        S3KeySensor(task_id="waits", bucket_key="s3://landing/orders.csv", poke_interval=1, timeout=60)
+        EmailOperator(task_id="mails", to="night@shop.example", subject="late", html_content="<b>late</b>")
+        HttpOperator(
+            task_id="posts", http_conn_id="chat", endpoint="services/T0/orders/x", data='{"text": "late"}',
+            headers={"Content-Type": "application/json"},
+        )
+        HttpOperator(
+            task_id="pages", http_conn_id="pager", endpoint="pager/pages", data='{"summary": "late"}',
+            headers={"Content-Type": "application/json"},
+        )
 """
 
 
@@ -108,6 +130,27 @@ def test_postgres_and_valkey_and_the_world_are_the_real_things(sandbox):
         valkey.sendall(f"AUTH {sandbox.state.secrets()['valkey']}\r\nPING\r\n".encode())
         assert wait_for("PONG", lambda: valkey.recv(100).endswith(b"+PONG\r\n"))
     assert HTTP.request("GET", f"http://127.0.0.1:{ports.world}/health").json() == {"status": "ok"}
+
+
+def test_pipelines_reach_the_mail_server_the_object_storage_the_chat_and_the_pager(sandbox):
+    connect()
+    save_dag(sandbox, "outside", OUTSIDE)
+    run = sandbox.airflow().trigger("outside", None, None)
+    told = ("mails", "posts", "pages")
+    wait_for(
+        "what was told",
+        lambda: {task_states(sandbox, "outside", run).get(task) for task in told} == {"success"},
+    )
+    assert task_states(sandbox, "outside", run)["waits"] == "running"
+    world.s3.put("orders.csv", "order_id")
+    assert run_to_end(sandbox, "outside", run) == "success"
+    (letter,) = world.mail.messages
+    assert (letter["from"], letter["to"], letter["subject"], letter["text"]) == (
+        *("airflow@shop.example", ["night@shop.example"]),
+        *("late", "<b>late</b>"),
+    )
+    assert [message["text"] for message in world.chat.messages] == ["late"]
+    assert [page["summary"] for page in world.pager.messages] == ["late"]
 
 
 # --- nobody else gets in ---------------------------------------------------------------------------

@@ -59,10 +59,10 @@ def small_disk(folder):
 # --- what is made ----------------------------------------------------------------------------------
 
 
-def test_a_new_folder_holds_an_id_four_different_ports_and_generated_credentials(made):
+def test_a_new_folder_holds_an_id_different_ports_and_generated_credentials(made):
     config, secrets = made.config(), made.secrets()
     assert len(config["id"]) == 32
-    assert len(set(config["ports"].values())) == 4
+    assert len(set(config["ports"].values())) == 6
     assert made.ports() == Ports(**config["ports"])
     assert len(set(secrets.values())) == len(state.SECRETS)
     assert min(map(len, secrets.values())) >= 32
@@ -190,7 +190,7 @@ def test_every_command_refuses_an_unreadable_state_without_a_traceback(made, fol
 
 
 @pytest.mark.parametrize(
-    "ports", [None, {}, {"api": 1}, {"api": "a", "postgres": 2, "valkey": 3, "world": 4}]
+    "ports", [None, {}, {"api": 1}, {"api": "a", "postgres": 2, "valkey": 3, "world": 4, "smtp": 5, "s3": 6}]
 )
 def test_ports_that_make_no_sense_are_chosen_anew(made, ports):
     config = made.config() | {"ports": ports}

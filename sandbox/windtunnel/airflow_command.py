@@ -18,7 +18,7 @@ from windtunnel.sandbox import Sandbox
 
 _SETTING = re.compile(r"(AIRFLOW__[A-Z0-9_]+)=(.*)", re.DOTALL)
 _COLOURS = {"FORCE_COLOR", "CLICOLOR_FORCE", "PY_COLORS"}  # a kernel sets them
-_PLAIN = {"NO_COLOR": "1", "COLUMNS": "120", "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING"}
+_PLAIN = {"NO_COLOR": "1", "COLUMNS": "120", "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR"}
 
 
 def run(arguments: Sequence[str], *, captured: bool = False) -> subprocess.CompletedProcess[str]:

@@ -113,7 +113,7 @@ def _no_proxy() -> dict[str, str]:
 
 
 def connections(state: State, ports: Ports) -> dict[str, dict[str, object]]:
-    """Airflow connections every sandbox has: ``shop_api``, ``weather_api``, ``warehouse``, ``source_db``, ``valkey``.
+    """Airflow connections every sandbox has: to the outside world, the databases, the cache and the data folder.
 
     ``source_db`` is the warehouse as another team's database, which lets us in five times at once; ``data_folder``
     is where tasks keep their files.
@@ -132,8 +132,22 @@ def connections(state: State, ports: Ports) -> dict[str, dict[str, object]]:
         }
 
     return {
-        "shop_api": world,
-        "weather_api": world,
+        **dict.fromkeys(
+            ("shop_api", "weather_api", "job_cluster", "dashboard", "chat", "pager", "metrics"), world
+        ),
+        # Like every local stand-in for S3, ours asks for no key; the client insists on having one.
+        "aws_default": {
+            "conn_type": "aws",
+            "login": "no-key",
+            "password": "is-asked-for",
+            "extra": {"endpoint_url": f"http://{HOST}:{ports.s3}", "region_name": "us-east-1"},
+        },
+        "smtp_default": {
+            "conn_type": "smtp",
+            "host": HOST,
+            "port": ports.smtp,
+            "extra": {"disable_ssl": True, "disable_tls": True, "from_email": "airflow@shop.example"},
+        },
         "warehouse": database("warehouse"),
         "source_db": database("source"),
         "valkey": {"conn_type": "redis", "host": HOST, "port": ports.valkey, "password": secrets["valkey"]},

@@ -376,7 +376,8 @@ class Airflow:
 
     def change_pool(self, name: str, slots: int) -> None:
         """Give a pool another size. Raises NotFoundError."""
-        body = client.PoolPatchBody(slots=slots)
+        # Airflow wants all of it, and changes what the mask names.
+        body = client.PoolPatchBody(pool=name, slots=slots, include_deferred=False)
         self._call(lambda c: client.PoolApi(c).patch_pool(name, body, update_mask=["slots"]))
 
     # --- backfills ---------------------------------------------------------------------------------

@@ -162,7 +162,10 @@ class Run:
     tries: dict[str, int] = field(default_factory=dict)  # task id -> how often it was started
     order: list[str] = field(default_factory=list)  # task ids, in the order in which they were started
     received: list[Request] = field(default_factory=list)  # what the outside world was asked and told
-    spans: list[dict[str, Any]] = field(default_factory=list)  # see ``slots``
+    spans: list[dict[str, Any]] = field(default_factory=list)  # see ``slots``, ``slept``
+    waits: dict[str, list[float]] = field(
+        default_factory=dict
+    )  # task id -> how long it waited between looks while it held no worker, seconds each
     updated: list[Update] = field(default_factory=list)  # assets, in the order of their updates
     due: list[str] = field(default_factory=list)  # DAGs to be started next, because of updated assets
     tables: dict[str, dict[str, list[dict[str, Any]]]] = field(
@@ -208,6 +211,10 @@ class Run:
             (span["end"], -span["slots"]) for span in held
         ]
         return list(accumulate(change for _, change in sorted(changes)))
+
+    def slept(self, task_id: str) -> float:
+        """Seconds that a task slept in the middle of its work, holding its worker. Short naps do not count."""
+        return float(sum(span["slept"] for span in self.spans if span["task"] == task_id))
 
     def table(self, path: str, table: str) -> list[dict[str, Any]]:
         """The rows of ``table`` in the SQLite file at ``path`` under ``$WINDTUNNEL_DATA``.

@@ -145,6 +145,10 @@ class Launcher:
             "world.service",
             "--port",
             str(self.ports.world),
+            "--smtp-port",
+            str(self.ports.smtp),
+            "--s3-port",
+            str(self.ports.s3),
             *dated.lives_by(self.state),
         ]
         self._program("world", world, self.ports.world)

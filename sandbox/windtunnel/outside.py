@@ -10,13 +10,16 @@ from typing import Any
 
 import urllib3
 
+from windtunnel import airflow_env
 from windtunnel.errors import WindtunnelError
 from windtunnel.ports import HOST
+from windtunnel.sandbox import Sandbox
 from windtunnel.session import current
 
 ENDPOINTS = {
     "crm": "crm/customers",
     "customers": "customers",
+    "dashboard": "dashboard/refresh",
     "jobs": "jobs",
     "orders": "orders",
     "products": "products",
@@ -25,7 +28,8 @@ ENDPOINTS = {
     "transactions": "transactions",
     "weather": "weather",
 }
-INBOXES = ("chat", "metrics", "pager")
+INBOXES = {"chat": "services", "mail": "mail", "metrics": "metrics", "pager": "pager/pages"}
+BUCKET = "landing"  # as in world.objects, which this side does not import
 EVERYTHING = 1_000_000  # rows, more than any answer has
 
 
@@ -79,20 +83,83 @@ class Endpoint:
         self._world.ask("POST", "faults", json={"endpoint": self.path} | body)
 
 
-class Inbox:
-    """A system that pipelines tell something; it shows what it received."""
+class Inbox(Endpoint):
+    """A system that pipelines tell something; it shows what it received, also while it is broken for them."""
 
-    def __init__(self, world: World, path: str, name: str) -> None:
-        self._world, self.path, self._name = world, path, name
+    def __init__(self, world: World, name: str, path: str) -> None:
+        super().__init__(world, path)
+        self._name = name
 
     def __repr__(self) -> str:
-        return f"world inbox /{self.path}"
+        return f"world.{self._name}: {len(self.messages)} received"
 
     @property
     def messages(self) -> list[dict[str, Any]]:
         """What arrived, oldest first."""
-        found: list[dict[str, Any]] = self._world.ask("GET", self.path)[self._name]
+        found: list[dict[str, Any]] = self._world.ask("GET", f"received/{self._name}")["received"]
         return found
+
+
+class Objects:
+    """The object storage that speaks S3: put an object there, see and delete what is there.
+
+    ``bucket``: ``landing`` is there from the beginning; another is made when something is put into it.
+    """
+
+    def __repr__(self) -> str:
+        return "world.s3: put, keys, get, delete"
+
+    def put(self, key: str, data: str | bytes, bucket: str = BUCKET) -> None:
+        """Store ``data`` under ``key``, in place of what was there."""
+        client = self._client()
+        client.create_bucket(Bucket=bucket)
+        client.put_object(Bucket=bucket, Key=key, Body=data)
+
+    def keys(self, prefix: str = "", bucket: str = BUCKET) -> list[str]:
+        """The keys that begin with ``prefix``, in order; none for a bucket that is not there."""
+        pages = self._client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        try:
+            return [found["Key"] for page in pages for found in page.get("Contents", [])]
+        except self._client().exceptions.NoSuchBucket:
+            return []
+
+    def get(self, key: str, bucket: str = BUCKET) -> str:
+        """The text under ``key``. Raises WindtunnelError when there is none."""
+        client = self._client()
+        try:
+            content: bytes = client.get_object(Bucket=bucket, Key=key)["Body"].read()
+        except (client.exceptions.NoSuchKey, client.exceptions.NoSuchBucket) as error:
+            raise WindtunnelError(
+                f"There is no {key!r} in the bucket {bucket!r}.", "world.s3.keys() lists what is there."
+            ) from error
+        return content.decode()
+
+    def delete(self, key: str, bucket: str = BUCKET) -> None:
+        """Delete the object; nothing happens when there is none."""
+        self._client().delete_object(Bucket=bucket, Key=key)
+
+    @staticmethod
+    def _client() -> Any:
+        import boto3  # half a second that only those spend who store objects
+
+        state = _sandbox().state
+        access: dict[str, Any] = airflow_env.connections(state, state.ports())["aws_default"]
+        return boto3.client(
+            "s3",
+            aws_access_key_id=access["login"],
+            aws_secret_access_key=access["password"],
+            **access["extra"],
+        )
+
+
+def _sandbox() -> Sandbox:
+    sandbox = current().sandbox
+    if sandbox is None:
+        raise WindtunnelError(
+            "The outside world belongs to the local sandbox, and WINDTUNNEL_URL names another Airflow.",
+            "unset WINDTUNNEL_URL.",
+        )
+    return sandbox
 
 
 def _seconds(how_long: str | float | timedelta) -> float:
@@ -115,39 +182,32 @@ class World:
     def __init__(self) -> None:
         for name, path in ENDPOINTS.items():
             setattr(self, name, Endpoint(self, path))
-        self.chat = Inbox(self, "chat/messages", "messages")
-        self.pager = Inbox(self, "pager/pages", "pages")
-        self.metrics = Inbox(self, "metrics", "metrics")
+        for name, path in INBOXES.items():
+            setattr(self, name, Inbox(self, name, path))
+        self.s3 = Objects()
 
     def __repr__(self) -> str:
-        return f"world: {', '.join(ENDPOINTS)}, chat, dashboard, metrics, pager"
+        return f"world: {', '.join(sorted([*ENDPOINTS, *INBOXES, 's3']))}"
 
-    def __getattr__(self, name: str) -> Endpoint:
-        close = difflib.get_close_matches(name, [*ENDPOINTS, *INBOXES], n=1)
+    def __getattr__(self, name: str) -> Any:
+        names = sorted([*ENDPOINTS, *INBOXES, "s3"])
+        close = difflib.get_close_matches(name, names, n=1)
         hint = f" Did you mean world.{close[0]}?" if close else ""
-        raise WindtunnelError(
-            f"The outside world has no {name!r}.{hint}", f"it has: {', '.join([*ENDPOINTS, *INBOXES])}."
-        )
+        raise WindtunnelError(f"The outside world has no {name!r}.{hint}", f"it has: {', '.join(names)}.")
 
     @property
     def url(self) -> str:
         """Where the world is served. Raises WindtunnelError without a local sandbox."""
-        sandbox = current().sandbox
-        if sandbox is None:
-            raise WindtunnelError(
-                "The outside world belongs to the local sandbox, and WINDTUNNEL_URL names another Airflow.",
-                "unset WINDTUNNEL_URL.",
-            )
-        return f"http://{HOST}:{sandbox.state.ports().world}"
+        return f"http://{HOST}:{_sandbox().state.ports().world}"
 
     def mend(self) -> None:
         """End every fault."""
         self.ask("DELETE", "faults")
 
     def reset(self) -> None:
-        """End every fault and forget what was received."""
+        """End every fault, and forget what was received, submitted or stored."""
         self.mend()
-        for path in ("dashboard/refreshes", "chat/messages", "pager/pages", "metrics"):
+        for path in ("dashboard/refreshes", "jobs", "objects", *(f"received/{name}" for name in INBOXES)):
             self.ask("DELETE", path)
 
     def refreshes(self, date: str | None = None) -> list[dict[str, Any]]:

@@ -60,11 +60,13 @@ class Ports:
     postgres: int
     valkey: int
     world: int
+    smtp: int
+    s3: int
 
     @classmethod
     def pick(cls, ui: int | None = None, *, anywhere: bool = False) -> Ports:
         """Free ports; the UI's among 8080-8099 unless ``anywhere``."""
-        spare = ports.any_free(4)
+        spare = ports.any_free(6)
         return cls(spare[0] if anywhere else ports.choose(ui), *spare[1:])
 
     @classmethod

@@ -27,7 +27,7 @@ class Job(BaseModel):
 
 
 def router(clock: Callable[[], float] = time.time) -> APIRouter:
-    """``POST /jobs``, ``GET /jobs``, ``GET /jobs/{id}`` and ``DELETE /jobs/{id}``, which cancels."""
+    """``POST``, ``GET`` and ``DELETE /jobs`` (which forgets all), ``GET`` and ``DELETE /jobs/{id}`` (which cancels)."""
     routes = APIRouter()
     jobs: list[tuple[Job, float]] = []
     cancelled: set[int] = set()
@@ -64,6 +64,12 @@ def router(clock: Callable[[], float] = time.time) -> APIRouter:
     @routes.get("/jobs")
     def all_jobs() -> dict[str, list[dict[str, Any]]]:
         return {"jobs": [described(number) for number in range(1, len(jobs) + 1)]}
+
+    @routes.delete("/jobs")
+    def forget() -> dict[str, list[dict[str, Any]]]:
+        jobs.clear()
+        cancelled.clear()
+        return {"jobs": []}
 
     @routes.get("/jobs/{job_id}")
     def ask(job_id: int) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 MINUTE = 60.0  # seconds
+MAIL = "mail"  # an endpoint that is not of HTTP: its server can refuse and be late
 Answer = Callable[[], Awaitable[Response]]
 
 
@@ -82,22 +83,27 @@ class Faults:
 
     async def around(self, endpoint: str, answer: Answer) -> Response:
         """``answer``, or what the endpoint's fault makes of it. Uses up one of the fault's ``times``."""
+        fault = self.take(endpoint)
+        if fault is None:
+            return await answer()
+        if fault.limit and (wait := self._wait(fault.endpoint, fault.limit)):
+            detail = f"{fault.limit} calls a minute are allowed: try again in {wait} s"
+            return JSONResponse({"detail": detail}, 429, {"Retry-After": str(wait)})
+        return await fault.apply(answer)
+
+    def take(self, endpoint: str) -> Fault | None:
+        """The fault that a request to ``endpoint`` meets. Uses up one of its ``times``."""
         endpoint = self._broken(endpoint)
         fault = self._active.get(endpoint)
         if fault is not None and fault.seconds and self._clock() - self._begun[endpoint] >= fault.seconds:
             del self._active[endpoint]
-            fault = None
-        if fault is None:
-            return await answer()
-        if fault.limit and (wait := self._wait(endpoint, fault.limit)):
-            detail = f"{fault.limit} calls a minute are allowed: try again in {wait} s"
-            return JSONResponse({"detail": detail}, 429, {"Retry-After": str(wait)})
-        if fault.times is not None:
+            return None
+        if fault is not None and fault.times is not None:
             if fault.times == 1:
                 del self._active[endpoint]
             else:
                 self._active[endpoint] = fault.model_copy(update={"times": fault.times - 1})
-        return await fault.apply(answer)
+        return fault
 
     def _broken(self, path: str) -> str:
         """The endpoint with a fault that ``path`` belongs to: itself, or one that it lies below."""
@@ -125,9 +131,13 @@ def router(faults: Faults) -> APIRouter:
     @routes.post("/faults")
     def switch_on(fault: Fault, request: Request) -> dict[str, list[Fault]]:
         paths = request.app.openapi()["paths"]
-        known = sorted({path.split("/{")[0].strip("/") for path in paths})  # /jobs/{job_id} is of /jobs
+        known = {path.split("/{")[0].strip("/") for path in paths}  # /jobs/{job_id} is of /jobs
+        known = known - {"faults", "objects", "received"} | {MAIL}  # how we look at the world stays whole
         if fault.endpoint not in known:
-            raise HTTPException(422, f"endpoint: there is no {fault.endpoint!r}; known: {', '.join(known)}")
+            names = ", ".join(sorted(known))
+            raise HTTPException(422, f"endpoint: there is no {fault.endpoint!r}; known: {names}")
+        if fault.endpoint == MAIL and not fault.status and not fault.slow:
+            raise HTTPException(422, f"{MAIL} can refuse (status) and be slow, nothing else")
         faults.switch_on(fault)
         return {"faults": faults.active()}
 

@@ -1,4 +1,5 @@
-"""Systems that pipelines tell something: a chat, a pager, a metrics intake. They remember, so that we can look.
+"""Systems that pipelines tell something: a chat, a mailbox, a pager, a metrics intake. They remember, so that we
+can look. Mail comes by SMTP (``world.mail``), the rest over HTTP.
 
 The chat takes what Slack's incoming webhooks take, at an address like theirs, and answers as they do.
 """
@@ -49,42 +50,45 @@ class Inbox:
         return len(self.received)
 
 
-def router() -> APIRouter:
-    """``POST /services/…`` (chat), ``/pager/pages``, ``/metrics``; each with ``GET`` and ``DELETE`` of what came."""
-    routes = APIRouter()
-    chat, pager, metrics = Inbox(), Inbox(), Inbox()
+class Inboxes:
+    """All of them, by the name under which ``GET`` and ``DELETE /received/NAME`` show and empty them."""
 
-    @routes.post("/services/{team}/{channel}/{secret}", response_class=PlainTextResponse)
-    def post(team: str, channel: str, secret: str, message: Annotated[dict[str, Any], Body()]) -> str:
-        if not any(message.get(part) for part in ("text", "blocks", "attachments")):
-            raise HTTPException(400, "no_text")  # Slack's own word for it
-        chat.take(message | {"channel": message.get("channel", channel)})
-        return "ok"
+    def __init__(self) -> None:
+        self.chat, self.mail, self.metrics, self.pager = Inbox(), Inbox(), Inbox(), Inbox()
 
-    @routes.post("/pager/pages")
-    def page(call: Page) -> dict[str, int]:
-        return {"pages": pager.take(call.model_dump())}
+    def router(self) -> APIRouter:
+        """``POST /services/…`` (chat), ``/pager/pages`` and ``/metrics``; ``GET`` and ``DELETE /received/NAME``."""
+        routes = APIRouter()
 
-    @routes.post("/metrics")
-    def measure(metric: Metric) -> dict[str, int]:
-        return {"metrics": metrics.take(metric.model_dump())}
+        @routes.post("/services/{team}/{channel}/{secret}", response_class=PlainTextResponse)
+        def post(team: str, channel: str, secret: str, message: Annotated[dict[str, Any], Body()]) -> str:
+            if not any(message.get(part) for part in ("text", "blocks", "attachments")):
+                raise HTTPException(400, "no_text")  # Slack's own word for it
+            self.chat.take(message | {"channel": message.get("channel", channel)})
+            return "ok"
 
-    for path, name, inbox in (
-        ("/chat/messages", "messages", chat),
-        ("/pager/pages", "pages", pager),
-        ("/metrics", "metrics", metrics),
-    ):
-        _readable(routes, path, name, inbox)
-    return routes
+        @routes.post("/pager/pages")
+        def page(call: Page) -> dict[str, int]:
+            return {"pages": self.pager.take(call.model_dump())}
 
+        @routes.post("/metrics")
+        def measure(metric: Metric) -> dict[str, int]:
+            return {"metrics": self.metrics.take(metric.model_dump())}
 
-def _readable(routes: APIRouter, path: str, name: str, inbox: Inbox) -> None:
-    def received() -> dict[str, list[dict[str, Any]]]:
-        return {name: inbox.received}
+        @routes.get("/received/{name}")
+        def received(name: str) -> dict[str, list[dict[str, Any]]]:
+            return {"received": self._named(name).received}
 
-    def forget() -> dict[str, list[dict[str, Any]]]:
-        inbox.received.clear()
-        return {name: []}
+        @routes.delete("/received/{name}")
+        def forget(name: str) -> dict[str, list[dict[str, Any]]]:
+            self._named(name).received.clear()
+            return {"received": []}
 
-    routes.add_api_route(path, received, methods=["GET"], operation_id=f"read {name}")
-    routes.add_api_route(path, forget, methods=["DELETE"], operation_id=f"forget {name}")
+        return routes
+
+    def _named(self, name: str) -> Inbox:
+        inbox = vars(self).get(name)
+        if inbox is None:
+            raise HTTPException(404, f"there is no inbox {name!r}; known: {', '.join(sorted(vars(self)))}")
+        found: Inbox = inbox
+        return found

@@ -1,4 +1,4 @@
-"""The outside world as one HTTP service on loopback.
+"""The outside world as one service on loopback: HTTP, and beside it a mail server and object storage.
 
 ``python -m world.service --port 8090`` serves the invented shop, with ``--data FILE`` one written by hand.
 The address is printed once it can be talked to.
@@ -7,6 +7,8 @@ The address is printed once it can be talked to.
 from __future__ import annotations
 
 import argparse
+import asyncio
+import contextlib
 import signal
 import socket
 import sys
@@ -20,7 +22,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.middleware.base import RequestResponseEndpoint
 
-from world import catalogue, cluster, dashboard, faults, inboxes, shop_api, weather
+from world import catalogue, cluster, dashboard, faults, mail, objects, shop_api, weather
+from world.inboxes import Inboxes
 from world.shop import Shop
 
 HOST = "127.0.0.1"
@@ -39,7 +42,8 @@ def create_app(
     the seconds since 1970 to what takes time here: jobs, limits, faults that last a while.
     """
     app = FastAPI(title="Windtunnel's outside world", docs_url=None, redoc_url=None)
-    now = faults.Faults(clock)
+    app.state.faults = now = faults.Faults(clock)
+    app.state.inboxes = inboxes = Inboxes()
     for fault in broken:
         now.switch_on(fault)
     # A new outside system is one module with a router, and a line here.
@@ -49,6 +53,7 @@ def create_app(
     app.include_router(catalogue.router())
     app.include_router(inboxes.router())
     app.include_router(cluster.router(clock))
+    app.include_router(objects.router())
     if switch:
         app.include_router(faults.router(now))
 
@@ -93,6 +98,20 @@ def listen(port: int) -> socket.socket:
     return server
 
 
+async def serve(
+    app: FastAPI, http: socket.socket, smtp: socket.socket | None = None, s3: socket.socket | None = None
+) -> None:
+    """Serve ``app`` on listening sockets until told to stop; mail and objects where they have one."""
+    async with contextlib.AsyncExitStack() as serving:
+        if smtp is not None:
+            await serving.enter_async_context(
+                await mail.serve(smtp, app.state.inboxes.mail, app.state.faults)
+            )
+        if s3 is not None:
+            objects.serve(s3)
+        await server_for(app).serve(sockets=[http])
+
+
 def address(server: socket.socket) -> str:
     """The URL of a socket that ``listen`` made."""
     return f"http://{HOST}:{server.getsockname()[1]}"
@@ -115,6 +134,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--port", type=int, required=True, help="on 127.0.0.1; 0 chooses a free one")
     parser.add_argument("--data", type=Path, metavar="FILE", help="a shop written by hand (JSON)")
+    parser.add_argument("--smtp-port", type=int, metavar="PORT", help="also take mail, there")
+    parser.add_argument("--s3-port", type=int, metavar="PORT", help="also keep objects, there")
     parser.add_argument("--hands", type=Path, metavar="FILE", help="the hands of a clock to live by")
     options = parser.parse_args(arguments)
 
@@ -126,14 +147,18 @@ def main(arguments: list[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         print(f"world.service: {error}", file=sys.stderr)
         return 2
-    try:
-        server = listen(options.port)
-    except OSError as error:
-        print(f"world.service: port {options.port} of {HOST}: {error.strerror}", file=sys.stderr)
-        return 2
-    print(address(server), flush=True)
+    sockets: list[socket.socket | None] = []
+    for port in (options.port, options.smtp_port, options.s3_port):
+        try:
+            sockets.append(listen(port) if port is not None else None)
+        except OSError as error:
+            print(f"world.service: port {port} of {HOST}: {error.strerror}", file=sys.stderr)
+            return 2
+    http, smtp, s3 = sockets
+    assert http is not None
+    print(address(http), flush=True)
     clock = turned_by(options.hands) if options.hands else time.time
-    server_for(create_app(shop, clock=clock)).run(sockets=[server])
+    asyncio.run(serve(create_app(shop, clock=clock), http, smtp, s3))
     return 0
 
 

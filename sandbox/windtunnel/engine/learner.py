@@ -198,10 +198,16 @@ def called(answer: Path, function: str, arguments: list[Any]) -> Any:
     return found(*arguments)
 
 
-def event_of(classpath: str, encrypted: str) -> Any:
-    """The payload of the first event of a trigger: what a triggerer would wait for.
+class _Enough(BaseException):
+    """A trigger has waited long enough. Not an Exception, which triggers catch."""
 
-    ``encrypted`` are its arguments as the database keeps them. Decoded here: they may name classes to be made.
+
+def event_of(classpath: str, encrypted: str, patience: float | None) -> dict[str, Any]:
+    """What a triggerer would bring from a trigger: ``{"came", "payload", "waits", "timed_out"}``.
+
+    ``payload`` is of its first event, if one ``came``. Nobody waits when it sleeps for long; ``waits`` says how
+    long, in seconds each, and when ``patience`` (seconds) is used up, it has timed out. ``encrypted`` are its
+    arguments as the database keeps them. Decoded here: they may name classes to be made.
     """
     import asyncio
 
@@ -209,8 +215,23 @@ def event_of(classpath: str, encrypted: str) -> Any:
     from airflow.models.trigger import Trigger
 
     arguments = Trigger._decrypt_kwargs(encrypted)
+    sleep = asyncio.sleep
+    waits: list[float] = []
+
+    async def asleep(delay: float, result: Any = None) -> Any:
+        if delay < limits.NAP:
+            return await sleep(delay, result)
+        waits.append(delay)
+        if len(waits) >= limits.LOOKS or (patience is not None and sum(waits) > patience):
+            raise _Enough
+        return await sleep(0, result)
 
     async def first() -> Any:
         return await anext(import_string(classpath)(**arguments).run())
 
-    return asyncio.run(first()).payload
+    asyncio.sleep = asleep
+    try:
+        return {"came": True, "payload": asyncio.run(first()).payload, "waits": waits, "timed_out": False}
+    except _Enough:
+        timed_out = patience is not None and sum(waits) > patience
+        return {"came": False, "payload": None, "waits": waits, "timed_out": timed_out}

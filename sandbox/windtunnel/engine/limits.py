@@ -1,6 +1,9 @@
 """How much an answer may take before it is stopped."""
 
 TIME = 60.0  # seconds for importing the answer, for each run of it, and for each call of a function
+NAP = 900.0  # seconds; whoever sleeps this long or longer is not waited for, and it is told
+SLEPT = 8 * 86_400.0  # seconds of such sleep after which a task is ended: a sensor's own patience is 7 days
+LOOKS = 40  # of one task that comes back to look; it goes on for ever, as far as a check can tell
 OUTPUT = 10 << 20  # bytes printed and logged by one task
 SHOWN = 1 << 20  # characters that a cell prints and displays
 LARGEST_FILE = 4_000_000  # bytes of a file that become evidence; of a larger one, only that it is there

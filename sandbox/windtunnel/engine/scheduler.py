@@ -2,7 +2,7 @@
 
 What decides is Airflow's own: the serialized DAG, ``DagRun.update_state``, the supervisor of a task and the API
 it talks to. What differs from a sandbox: one run at a time, and nobody waits. A task that is to be tried
-again, or looked after again, is so at once.
+again, or looked after again, is so at once; one that looks again has as much less patience left.
 """
 
 from __future__ import annotations
@@ -84,6 +84,7 @@ class Watched:
     tries: dict[str, int] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)
     spans: list[dict[str, Any]] = field(default_factory=list)
+    waits: dict[str, list[float]] = field(default_factory=dict)  # without a worker, seconds each
 
 
 def parse(place: Place) -> dict[str, Any]:
@@ -184,6 +185,7 @@ def run(place: Place, api: Any, dag_id: str, case: Mapping[str, Any], workers: W
         "tries": watched.tries,
         "order": watched.order,
         "spans": watched.spans,
+        "waits": watched.waits,
         "updated": updates.updated(made.run_id, session),
         "due": updates.due(session),
         **collected(place.data),
@@ -321,7 +323,8 @@ def _to_the_end(
                 if now == before:
                     time.sleep(PAUSE)
                 before = now
-                _nobody_waits(patient, place, session)
+                if not _nobody_waits(patient, place, session, watched):
+                    return  # as far as anybody can tell: it looks again and again
             if time.monotonic() > deadline:
                 raise learner.Stopped(f"Stopped: {doing} took more than {place.seconds:g} s.")
     finally:
@@ -333,41 +336,73 @@ def _to_the_end(
 _PATIENT = ("up_for_reschedule", "up_for_retry", "deferred")
 
 
-def _nobody_waits(patient: list[Any], place: Place, session: Any) -> None:
-    """What a sensor is to look at later, it looks at now; what a trigger waits for is waited for here."""
-    from airflow.models.taskreschedule import TaskReschedule
-    from airflow.models.trigger import handle_event_submit
-    from airflow.triggers.base import TriggerEvent
-    from sqlalchemy import update
+def _nobody_waits(patient: list[Any], place: Place, session: Any, watched: Watched) -> bool:
+    """What a sensor is to look at later, it looks at now; what a trigger waits for is waited for here.
 
+    False when one of them has waited more often than anybody should see.
+    """
     for ti in patient:
+        waits = watched.waits.setdefault(_named(ti), []) if ti.state != "up_for_retry" else []
         if ti.state == "deferred":
-            event = TriggerEvent(_waited_for(ti, place, session))  # type: ignore[no-untyped-call]
-            handle_event_submit(event, task_instance=ti, session=session)
+            _wake(ti, place, session, waits)
         elif ti.state == "up_for_reschedule":
-            session.execute(
-                update(TaskReschedule)
-                .where(TaskReschedule.ti_id == ti.id)
-                .values(reschedule_date=datetime.now(UTC))
-                .execution_options(synchronize_session=False)
-            )
+            waits.append(_bring_forward(ti, session))
     session.commit()
+    return all(len(waits) < limits.LOOKS for waits in watched.waits.values())
 
 
-def _waited_for(ti: Any, place: Place, session: Any) -> Any:
-    """What the trigger of a deferred task brings; its code may be the answer's own."""
-    from airflow.models.trigger import Trigger
+def _bring_forward(ti: Any, session: Any) -> float:
+    """Have a sensor's next look now, and its earlier ones earlier by as much. Returns that, in seconds."""
+    from airflow.models.taskreschedule import TaskReschedule
+    from sqlalchemy import select
+
+    looks = session.scalars(
+        select(TaskReschedule).where(TaskReschedule.ti_id == ti.id).order_by(TaskReschedule.id)
+    ).all()
+    early = max(looks[-1].reschedule_date - datetime.now(UTC), timedelta(0))
+    wait = looks[-1].reschedule_date - looks[-1].end_date
+    for look in looks:
+        look.start_date -= early
+        look.end_date -= early
+        look.reschedule_date -= early
+    return float(round(wait.total_seconds(), 1))
+
+
+def _wake(ti: Any, place: Place, session: Any, waits: list[float]) -> None:
+    """Have a deferred task resumed by its trigger's event, or failed because it did not come in time."""
+    from airflow.models.trigger import (
+        TRIGGER_FAIL_REPR,
+        Trigger,
+        TriggerFailureReason,
+        handle_event_submit,
+    )
+    from airflow.sdk import TaskInstanceState
+    from airflow.triggers.base import TriggerEvent
 
     trigger = session.get(Trigger, ti.trigger_id)
     classpath, arguments = trigger.classpath, trigger.encrypted_kwargs
-
-    def wait() -> Any:
-        return learner.event_of(classpath, arguments)
-
-    doing = f"waiting in {_named(ti)}"
-    return _returned(
-        learner.ask(wait, place.cell, place.environment, doing, place.seconds), place.answer.name
+    left = (ti.trigger_timeout - datetime.now(UTC)).total_seconds() if ti.trigger_timeout else None
+    # The trigger's code may be the answer's own.
+    reply = learner.ask(
+        lambda: learner.event_of(classpath, arguments, left),
+        place.cell,
+        place.environment,
+        f"waiting in {_named(ti)}",
+        place.seconds,
     )
+    found = _returned(reply, place.answer.name)
+    try:
+        waits += [float(wait) for wait in found["waits"]]
+        came, timed_out, payload = found["came"], found["timed_out"], found["payload"]
+    except (KeyError, TypeError, ValueError):  # the process may have been made to report anything
+        raise learner.Stopped(f"The process ended in the middle of waiting in {_named(ti)}.") from None
+    if came:
+        event = TriggerEvent(payload)  # type: ignore[no-untyped-call]
+        handle_event_submit(event, task_instance=ti, session=session)
+    elif timed_out:  # as the scheduler does
+        ti.state, ti.next_method = TaskInstanceState.SCHEDULED, TRIGGER_FAIL_REPR
+        ti.next_kwargs = {"error": TriggerFailureReason.TRIGGER_TIMEOUT}
+        ti.scheduled_dttm, ti.trigger_id = datetime.now(UTC), None
 
 
 def _startable(

@@ -125,7 +125,7 @@ class Task(ActivitySubprocess):
         self._forget_sockets()
 
     def span(self) -> dict[str, Any]:
-        """When it ran, in seconds of a clock that all tasks of a run share, and what it held."""
+        """When it ran, in seconds of a clock that all tasks of a run share, what it held, and what it slept of it."""
         return {
             "task": self.name,
             "try_number": self.try_number,
@@ -133,6 +133,7 @@ class Task(ActivitySubprocess):
             "end": round(time.monotonic(), 4),
             "pool": self.pool,
             "slots": self.slots,
+            "slept": self.worker.slept,
         }
 
     def _forget_sockets(self) -> None:

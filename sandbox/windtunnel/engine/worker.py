@@ -13,12 +13,13 @@ import signal
 import socket
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from windtunnel.engine import learner
+from windtunnel.engine import learner, limits
 from windtunnel.engine.jail import Jail
 
 LOG = 3  # the descriptor that a worker logs to
@@ -38,6 +39,7 @@ class Worker:
         self._alive = True
         self._leaving = False
         self._code: int | None = None
+        self.slept = 0.0  # seconds that the task given last would have slept, see ``_Naps``
         before = learner.open_files() - {theirs.fileno()}
         self.pid = os.fork()
         if self.pid == 0:
@@ -48,7 +50,7 @@ class Worker:
 
     def give(self, environment: Mapping[str, str], sockets: list[socket.socket]) -> None:
         """Have it run a task that talks over these: requests, output, errors, log."""
-        self._code = None
+        self._code, self.slept = None, 0.0
         with suppress(OSError):  # it has died: ``wait`` will tell
             socket.send_fds(
                 self._control, [json.dumps(environment).encode()], [each.fileno() for each in sockets]
@@ -59,8 +61,9 @@ class Worker:
         del timeout
         if self._code is None:
             with suppress(BlockingIOError, ConnectionResetError):
-                code, _, leaving = self._control.recv(16, socket.MSG_DONTWAIT).partition(b" ")
+                code, slept, leaving, *_ = *self._control.recv(64, socket.MSG_DONTWAIT).split(b" "), b"", b""
                 self._code = int(code) if code.isdigit() else None
+                self.slept = float(slept) if slept.isdigit() else 0.0
                 self._leaving = bool(leaving)
         if self._code is None:
             ended, status = os.waitpid(self.pid, os.WNOHANG) if self._alive else (0, 0)
@@ -114,6 +117,7 @@ def _serve(control: socket.socket, cell: Jail, before: set[int]) -> None:
             key: os.environ[key]
             for key in ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "AIRFLOW__CORE__SQL_ALCHEMY_CONN")
         }
+        naps = _Naps()
         signals = {int(number): signal.getsignal(number) for number in signal.valid_signals()}
         while True:
             said, descriptors, _, _ = socket.recv_fds(control, 1 << 16, 4)
@@ -123,15 +127,38 @@ def _serve(control: socket.socket, cell: Jail, before: set[int]) -> None:
             os.environ.clear()
             os.environ.update(json.loads(said) | blocked)
             os.chdir(cell.scratch / "tmp")
+            naps.slept = 0.0
             code = _task(*descriptors)
             _forget(str(cell.scratch / "dags"))
             # A thread that a task has left behind would live on in the next.
             again = threading.active_count() == 1
-            control.sendall(f"{code}{'' if again else ' leaving'}".encode())
+            control.sendall(f"{code} {naps.slept:.0f}{'' if again else ' leaving'}".encode())
             if not again:
                 break
     finally:
         os._exit(0)
+
+
+class _Naps:
+    """Long sleeps of tasks, from which they wake at once, as much later by the monotonic clock."""
+
+    def __init__(self) -> None:
+        self.slept = 0.0  # seconds, since somebody set it back
+        self._ahead = 0.0
+        sleep, monotonic = time.sleep, time.monotonic
+
+        def nap(seconds: Any) -> None:
+            if seconds < limits.NAP:
+                return sleep(seconds)
+            self.slept += seconds
+            self._ahead += seconds
+            if self.slept > limits.SLEPT:
+                days = limits.SLEPT / 86_400
+                raise SystemExit(f"It slept for more than {days:g} days, holding its worker.")
+            return None
+
+        time.sleep = nap
+        time.monotonic = lambda: monotonic() + self._ahead
 
 
 def _forget_signals(before: Mapping[int, Any]) -> None:
