@@ -315,6 +315,72 @@ def test_a_deferred_task_comes_back_with_its_event(tmp_path):
     assert run["tasks"] == {"wait": "success"}, run["errors"]
 
 
+WAITING = {
+    "reschedule": """
+        @task.sensor(poke_interval=3600, timeout=4 * 3600, mode="reschedule", soft_fail={soft})
+        def wait():
+            return False
+
+        wait()
+        """,
+    "poke": """
+        @task.sensor(poke_interval=3600, timeout=4 * 3600, soft_fail={soft})
+        def wait():
+            return False
+
+        wait()
+        """,
+    "deferrable": """
+        from airflow.providers.standard.sensors.filesystem import FileSensor
+
+        FileSensor(
+            task_id="wait",
+            filepath="/nowhere",
+            poke_interval=3600,
+            timeout=4 * 3600,
+            deferrable=True,
+            soft_fail={soft},
+        )
+        """,
+}
+
+
+@pytest.mark.parametrize("how", WAITING)
+def test_a_wait_of_hours_ends_at_its_timeout_and_tells_what_it_held(tmp_path, how):
+    for soft, state in ((True, "skipped"), (False, "failed")):
+        folder = tmp_path / state
+        folder.mkdir()
+        [run] = on_trial(folder, tasks(WAITING[how].format(soft=soft)))
+        slept = sum(span["slept"] for span in run["spans"])
+        waits = run["waits"].get("wait", [])
+        assert (run["tasks"]["wait"], run["tries"]["wait"]) == (state, 1), run["errors"]
+        assert len(waits) in ((0,) if how == "poke" else (4, 5))
+        assert 4 * 3600 <= sum(waits) + slept <= 5 * 3600
+        assert bool(slept) is (how == "poke")
+
+
+def test_a_sensor_without_an_end_is_told_as_waiting(tmp_path):
+    [run] = on_trial(
+        tmp_path, tasks(WAITING["reschedule"].format(soft=False).replace("timeout=4 * 3600, ", ""))
+    )
+    assert (run["state"], run["tasks"]) == ("running", {"wait": "up_for_reschedule"})
+    assert run["waits"]["wait"] == [3600.0] * 40
+
+
+def test_a_task_that_sleeps_for_ever_ends(tmp_path):
+    text = tasks("""\
+        @task(retries=0)
+        def wait():
+            while True:
+                time.sleep(3600)
+
+        wait()
+        """)
+    [run] = on_trial(tmp_path, text)
+    assert run["state"] == "failed"
+    assert "slept for more than 8 days" in run["errors"]["wait"]
+
+
 def test_side_by_side_tasks_hold_the_slots_of_their_pool_and_no_more(tmp_path):
     text = tasks("""\
         @task(pool_slots=64)

@@ -149,13 +149,14 @@ def jobs_for(day: str) -> list[dict[str, Any]]:
 
 
 def nothing_has_come() -> None:
-    """No file, no row: as on the evening before."""
+    """No file, no row, no object: as on the evening before."""
+    world.s3.delete(f"discounts/{DAY}.csv")
     for file in [data_file(f"prices-{DAY}.csv"), *data_file("tills").glob("*/*.csv")]:
         file.unlink(missing_ok=True)
     warehouse("drop table if exists stock_taken, orders_by_day; create table stock_taken (day date)")
 
 
-def test_five_waits_end_when_the_real_thing_happens_and_hold_no_worker(live: Sandbox) -> None:
+def test_six_waits_end_when_the_real_thing_happens_and_hold_no_worker(live: Sandbox) -> None:
     clock.reset("2026-03-02T12:00")
     nothing_has_come()
     for dag_id in ("orders_by_day", "morning_inputs"):
@@ -165,7 +166,7 @@ def test_five_waits_end_when_the_real_thing_happens_and_hold_no_worker(live: San
     world.weather.down(for_="2h")
     clock.until("2026-03-03T04:45")
     run = runs("morning_inputs")[-1]
-    waiting = dict.fromkeys(["stock_taken", "tills", "weather"], "up_for_reschedule")
+    waiting = dict.fromkeys(["discounts", "stock_taken", "tills", "weather"], "up_for_reschedule")
     assert run.states() == waiting | {"orders": "success", "price_list": "deferred", "report": "none"}
     assert running() == 0
 
@@ -176,30 +177,31 @@ def test_five_waits_end_when_the_real_thing_happens_and_hold_no_worker(live: San
     clock.until("2026-03-03T06:15")
     assert run.states() == {
         **dict.fromkeys(["orders", "price_list", "stock_taken", "weather"], "success"),
-        "tills": "up_for_reschedule",
+        **dict.fromkeys(["discounts", "tills"], "up_for_reschedule"),
         "report": "none",
     }
     send_all(data_file(""))
-    clock.until("2026-03-03T06:45")
-    assert (run.state, run.xcom("report")) == ("success", 20.0)
+    clock.until("2026-03-03T09:45")  # no discounts come, which is no failure
+    assert (run.state, run.states()["discounts"], run.xcom("report")) == ("success", "skipped", 20.0)
 
 
 def test_the_waits_give_up_at_nine(live: Sandbox) -> None:
     clock.reset("2026-03-02T12:00")
     nothing_has_come()
+    world.s3.put(f"discounts/{DAY}.csv", "apples,10\n")
     deploy("morning_inputs")
     unpause("morning_inputs")
     clock.until("2026-03-03T08:45")
     run = runs("morning_inputs")[-1]
     gave_up = ["orders", "price_list", "stock_taken", "tills"]
-    assert [run.states()[task] for task in (*gave_up, "weather")] == [
+    assert [run.states()[task] for task in (*gave_up, "discounts", "weather")] == [
         *("up_for_reschedule", "deferred", "up_for_reschedule", "up_for_reschedule"),
-        "success",
+        *("success", "success"),
     ]
     clock.until("2026-03-03T09:45")
     assert run.states() == {
         **dict.fromkeys(gave_up, "failed"),
-        "weather": "success",
+        **dict.fromkeys(["discounts", "weather"], "success"),
         "report": "upstream_failed",
     }
 

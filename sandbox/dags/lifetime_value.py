@@ -13,9 +13,9 @@ from airflow.sdk.exceptions import AirflowFailException
 from pipelines import cluster_jobs
 
 
-def ask(path, **parameters):
-    """What an endpoint of the shop or the cluster answers."""
-    return HttpHook(method="GET", http_conn_id="shop_api").run(path, data=parameters).json()
+def ask(who, path, **parameters):
+    """What an endpoint of the shop or the cluster answers; ``who`` is its connection."""
+    return HttpHook(method="GET", http_conn_id=who).run(path, data=parameters).json()
 
 
 def day_of(dag_run):
@@ -38,10 +38,10 @@ with DAG(
     def submit(dag_run=None):
         """A try that was cut off may have submitted the job already: look before you start another."""
         day = day_of(dag_run)
-        job = cluster_jobs.under_way(ask("jobs")["jobs"], cluster_jobs.name_of(day))
+        job = cluster_jobs.under_way(ask("job_cluster", "jobs")["jobs"], cluster_jobs.name_of(day))
         if job is None:
-            orders = ask("orders", start=f"{day}", end=f"{day + timedelta(days=1)}")["orders"]
-            cluster = HttpHook(method="POST", http_conn_id="shop_api")
+            orders = ask("shop_api", "orders", start=f"{day}", end=f"{day + timedelta(days=1)}")["orders"]
+            cluster = HttpHook(method="POST", http_conn_id="job_cluster")
             job = cluster.run("jobs", json=cluster_jobs.description(day, orders)).json()["job_id"]
         return job
 
@@ -49,7 +49,7 @@ with DAG(
     def wait(job):
         """Asks once an hour, and holds no worker in between. A cluster that does not answer is asked again."""
         try:
-            result = cluster_jobs.result(ask(f"jobs/{job}"))
+            result = cluster_jobs.result(ask("job_cluster", f"jobs/{job}"))
         except cluster_jobs.JobFailed as error:
             raise AirflowFailException(str(error)) from error
         return PokeReturnValue(result is not None, result)

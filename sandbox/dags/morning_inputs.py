@@ -1,12 +1,14 @@
-"""Every morning: wait for what others make (a file, a row, a service, a run, whole files), then report once.
+"""Every morning: wait for what others make (a file, a row, an object, a service, a run, whole files), then report once.
 
-Each wait holds no worker, ends some time, and says when. What a whole file is, is in pipelines/till_files.py.
+Each wait holds no worker, ends some time, and says when. The report goes without discounts when none come, and
+without nothing else. What a whole file is, is in pipelines/till_files.py.
 """
 
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from airflow.providers.amazon.aws.sensors.s3 import S3KeySensor
 from airflow.providers.common.sql.sensors.sql import SqlSensor
 from airflow.providers.http.sensors.http import HttpSensor
 from airflow.providers.standard.sensors.external_task import ExternalTaskSensor
@@ -21,7 +23,7 @@ NOT_YET = ["404", "429", "503"]  # what a service says that may be well again in
 
 with DAG(
     "morning_inputs",
-    description="Five waits of five kinds, and a report when all is there",
+    description="Six waits of six kinds, and a report when all is there that must be",
     schedule="0 4 * * *",
     start_date=datetime(2026, 3, 3, tzinfo=UTC),
     end_date=datetime(2026, 3, 31, 23, tzinfo=UTC),  # the course looks at one spring
@@ -43,11 +45,18 @@ with DAG(
         mode="reschedule",
         **UNTIL_NINE,
     )
+    discounts = S3KeySensor(
+        task_id="discounts",
+        bucket_key="s3://landing/discounts/{{ ds }}.csv",
+        soft_fail=True,  # no file, no discounts: nothing is wrong then
+        mode="reschedule",
+        **UNTIL_NINE,
+    )
     weather = HttpSensor(
         task_id="weather",
         http_conn_id="weather_api",
         endpoint="weather",
-        request_params={"city": "Berlin", "date": "{{ ds }}"},
+        request_params={"city": "London", "date": "{{ ds }}"},
         response_error_codes_allowlist=NOT_YET,
         mode="reschedule",
         **UNTIL_NINE,
@@ -68,9 +77,9 @@ with DAG(
         print(f"missing: {', '.join(missing) or 'none'}")
         return not missing
 
-    @task
+    @task(trigger_rule="none_failed")
     def report(ds=None):
         """What the stores took."""
         return till_files.takings(FOLDER, ds)
 
-    [price_list, stock_taken, weather, orders, tills()] >> report()
+    [price_list, stock_taken, discounts, weather, orders, tills()] >> report()

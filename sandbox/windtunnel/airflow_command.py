@@ -21,6 +21,11 @@ _COLOURS = {"FORCE_COLOR", "CLICOLOR_FORCE", "PY_COLORS"}  # a kernel sets them
 _PLAIN = {"NO_COLOR": "1", "COLUMNS": "120", "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR"}
 
 
+def without_settings(arguments: Sequence[str]) -> list[str]:
+    """The command itself: what comes after the leading settings."""
+    return list(itertools.dropwhile(_SETTING.fullmatch, arguments))
+
+
 def run(arguments: Sequence[str], *, captured: bool = False) -> subprocess.CompletedProcess[str]:
     """``airflow`` with these arguments; ``captured``: keep what it prints, without its log, instead of printing it.
 
@@ -31,13 +36,14 @@ def run(arguments: Sequence[str], *, captured: bool = False) -> subprocess.Compl
     sandbox = Sandbox()
     if sandbox.status().phase == "down":
         raise WindtunnelError("The sandbox is down.", "`windtunnel up` starts it.")
-    before = list(itertools.takewhile(_SETTING.fullmatch, arguments))
+    command = without_settings(arguments)
+    before = arguments[: len(arguments) - len(command)]
     settings = dict(argument.split("=", 1) for argument in before)
     environment = clean_environment() | sandbox.environ() | settings
     if captured:
         environment = {name: value for name, value in environment.items() if name not in _COLOURS} | _PLAIN
     return subprocess.run(
-        [sys.executable, "-m", __name__, *arguments[len(before) :]],
+        [sys.executable, "-m", __name__, *command],
         env=environment,
         capture_output=captured,
         text=True,

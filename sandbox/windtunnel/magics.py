@@ -111,14 +111,15 @@ def airflow(line: str) -> None:
     except ValueError as error:
         raise WindtunnelError(f"%airflow {line}: {error}.", "write %airflow backfill create --help") from None
     stopped = interrupted_means("Stopped the command.", "run the cell again.")
-    with stopped, live_view(f"airflow {' '.join(arguments[:2])}"):
+    title = " ".join(["airflow", *airflow_command.without_settings(arguments)[:2]])
+    with stopped, live_view(title):
         done = airflow_command.run(arguments, captured=True)
     if done.returncode:
         rows = [row for row in (done.stderr.strip() or done.stdout.strip()).splitlines() if row.strip()]
         last = rows[-1].strip() if rows else "it said nothing"
         raise WindtunnelError(f"airflow ended with exit code {done.returncode}: {last}", "%airflow --help")
     said = session.current().without_paths(done.stdout.strip())
-    print(said or f"airflow {' '.join(arguments[:2])}: done")
+    print(said or f"{title}: done")
 
 
 def _empty_exercise(lines: list[str]) -> list[str]:

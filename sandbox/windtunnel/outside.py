@@ -19,7 +19,6 @@ from windtunnel.session import current
 ENDPOINTS = {
     "crm": "crm/customers",
     "customers": "customers",
-    "dashboard": "dashboard/refresh",
     "jobs": "jobs",
     "orders": "orders",
     "products": "products",
@@ -29,18 +28,19 @@ ENDPOINTS = {
     "weather": "weather",
 }
 INBOXES = {"chat": "services", "mail": "mail", "metrics": "metrics", "pager": "pager/pages"}
+NAMES = sorted([*ENDPOINTS, *INBOXES, "dashboard", "s3"])
 BUCKET = "landing"  # as in world.objects, which this side does not import
 EVERYTHING = 1_000_000  # rows, more than any answer has
 
 
-class Endpoint:
-    """One outside system, named by its path."""
+class System:
+    """One outside system, named by its path; it breaks in many ways."""
 
     def __init__(self, world: World, path: str) -> None:
         self._world, self.path = world, path
 
     def __repr__(self) -> str:
-        return f"world endpoint /{self.path}"
+        return f"world system /{self.path}"
 
     def fails(self, status: int = 503, times: int | None = None) -> None:
         """Answer with this HTTP status, the next ``times`` requests or until ``world.mend()``."""
@@ -74,16 +74,20 @@ class Endpoint:
         """Be out of order (503) for a while: ``"10min"``, ``"2h"``, seconds, or a timedelta."""
         self._fault(status=503, seconds=_seconds(for_))
 
-    def get(self, **parameters: str) -> Any:
-        """What it answers now. Raises WindtunnelError with the status when it refuses."""
-        return self._world.ask("GET", self.path, fields=parameters)
-
     def _fault(self, **fault: Any) -> None:
         body = {name: value for name, value in fault.items() if value is not None}
         self._world.ask("POST", "faults", json={"endpoint": self.path} | body)
 
 
-class Inbox(Endpoint):
+class Endpoint(System):
+    """A system that is asked for data."""
+
+    def get(self, **parameters: str) -> Any:
+        """What it answers now. Raises WindtunnelError with the status when it refuses."""
+        return self._world.ask("GET", self.path, fields=parameters)
+
+
+class Inbox(System):
     """A system that pipelines tell something; it shows what it received, also while it is broken for them."""
 
     def __init__(self, world: World, name: str, path: str) -> None:
@@ -184,16 +188,16 @@ class World:
             setattr(self, name, Endpoint(self, path))
         for name, path in INBOXES.items():
             setattr(self, name, Inbox(self, name, path))
+        self.dashboard = System(self, "dashboard/refresh")
         self.s3 = Objects()
 
     def __repr__(self) -> str:
-        return f"world: {', '.join(sorted([*ENDPOINTS, *INBOXES, 's3']))}"
+        return f"world: {', '.join(NAMES)}"
 
     def __getattr__(self, name: str) -> Any:
-        names = sorted([*ENDPOINTS, *INBOXES, "s3"])
-        close = difflib.get_close_matches(name, names, n=1)
+        close = difflib.get_close_matches(name, NAMES, n=1)
         hint = f" Did you mean world.{close[0]}?" if close else ""
-        raise WindtunnelError(f"The outside world has no {name!r}.{hint}", f"it has: {', '.join(names)}.")
+        raise WindtunnelError(f"The outside world has no {name!r}.{hint}", f"it has: {', '.join(NAMES)}.")
 
     @property
     def url(self) -> str:
@@ -228,8 +232,10 @@ class World:
                 detail = json.loads(reply.data).get("detail", "")
             except (ValueError, AttributeError):
                 detail = ""
+            asked_wrongly = reply.status in (404, 422)
             raise WindtunnelError(
-                f"/{path} answered {reply.status}: {detail}", "world.mend() ends every fault."
+                f"/{path} answered {reply.status}: {detail}",
+                "correct what was asked." if asked_wrongly else "world.mend() ends every fault.",
             )
         if reply.data == b"ok":  # the chat's answer, as Slack's
             return "ok"
