@@ -148,7 +148,10 @@ class Calendar:
         """Hours stand on their lines, days of the month between two."""
         every, shift = (1, step / 2) if self._by_month else (3, 0)
         numbers = range(1, 32) if self._by_month else range(0, 25, every)
+        unit = "day" if self._by_month else "hour"
         return [
+            f'<text class="wt-axis" x="{left - 12}" y="{bottom + 15}" text-anchor="end" '
+            f'fill="currentColor">{unit}</text>',
             f'<line class="wt-grid" x1="{left}" x2="{left + step * columns}" y1="{bottom}" y2="{bottom}" '
             'stroke="currentColor" stroke-opacity=".2"/>',
             *(
