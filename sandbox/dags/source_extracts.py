@@ -1,7 +1,8 @@
 """The tills' four tables, read from a database that allows five connections in all.
 
 This file says what runs and what it takes: each extract takes as many slots of ``source_db_pool`` as it opens
-connections. How a table is read is in pipelines/source_db.py.
+connections, and those that take most go first, for small ones would pass them by. How a table is read is in
+pipelines/source_db.py.
 """
 
 from airflow.providers.postgres.hooks.postgres import PostgresHook
@@ -25,4 +26,5 @@ with DAG(
         return source_db.read(connect, f"till.{table}", parts=connections, seconds=seconds)
 
     for table, connections in CONNECTIONS.items():
-        extract.override(task_id=f"extract_{table}", pool_slots=connections)(table, connections)
+        takes = {"pool_slots": connections, "priority_weight": connections}
+        extract.override(task_id=f"extract_{table}", **takes)(table, connections)

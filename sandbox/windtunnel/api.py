@@ -380,6 +380,10 @@ class Airflow:
         body = client.PoolPatchBody(pool=name, slots=slots, include_deferred=False)
         self._call(lambda c: client.PoolApi(c).patch_pool(name, body, update_mask=["slots"]))
 
+    def drop_pool(self, name: str) -> None:
+        """Remove a pool. Raises NotFoundError."""
+        self._call(lambda c: client.PoolApi(c).delete_pool(name))
+
     # --- backfills ---------------------------------------------------------------------------------
     def backfill(self, dag_id: str, start: datetime, end: datetime, **options: Any) -> int:
         """Create a backfill; returns its id. Raises ConflictError while the DAG has another."""

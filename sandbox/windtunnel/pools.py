@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
-from windtunnel.api import ConflictError
+from windtunnel.api import ConflictError, NotFoundError
 from windtunnel.errors import WindtunnelError
 from windtunnel.session import current
 from windtunnel.views.table import Table
@@ -12,20 +13,24 @@ from windtunnel.views.table import Table
 UNLIMITED = -1
 
 
-def pool(name: str, slots: int, description: str = "") -> None:
-    """Make a pool with so many slots, or give the one of that name another size.
+def pool(name: str, slots: int | None, description: str = "") -> None:
+    """Make a pool with so many slots, or give the one of that name another size; None removes it.
 
     -1 slots are as many as anybody asks for, and with 0 nothing starts any more. Tasks that hold a slot already
     keep it. Raises WindtunnelError for any other number, and for a name that Airflow refuses.
     """
-    if isinstance(slots, bool) or not isinstance(slots, int) or slots < UNLIMITED:
-        raise WindtunnelError(
-            f"A pool cannot have {slots!r} slots.",
-            f'write a whole number: pool("{name}", 5); -1 is no limit.',
-        )
     if not name.strip():
         raise WindtunnelError("A pool needs a name.", 'for example pool("source_db_pool", 5).')
     airflow = current().airflow
+    if slots is None:
+        with contextlib.suppress(NotFoundError):
+            airflow.drop_pool(name)
+        return
+    if isinstance(slots, bool) or not isinstance(slots, int) or slots < UNLIMITED:
+        raise WindtunnelError(
+            f"A pool cannot have {slots!r} slots.",
+            f'write a whole number: pool("{name}", 5); -1 is no limit, and None removes it.',
+        )
     try:
         airflow.make_pool(name, slots, description)
     except ConflictError:
