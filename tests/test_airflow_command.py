@@ -75,6 +75,13 @@ def test_in_a_notebook_it_lives_by_the_sandboxes_clock(
     assert found == [13, 14, 15], printed  # and none of the days to come
 
 
+def test_a_command_without_a_word_is_named_without_its_settings(
+    airflow: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    airflow("AIRFLOW__CORE__PARALLELISM=3 db drop-archived --yes")
+    assert capsys.readouterr().out.strip() == "airflow db drop-archived: done"
+
+
 def test_what_airflow_says_last_is_the_error(airflow: Any) -> None:
     with pytest.raises(WindtunnelError, match=r"exit code 1: .*nothing"):
         airflow("backfill create --dag-id nothing --from-date 2026-02-13 --to-date 2026-02-14")
