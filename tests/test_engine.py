@@ -333,6 +333,7 @@ WAITING = {
     "deferrable": """
         from airflow.providers.standard.sensors.filesystem import FileSensor
 
+        os.environ["AIRFLOW_CONN_FS_DEFAULT"] = "fs://"
         FileSensor(
             task_id="wait",
             filepath="/nowhere",
@@ -359,11 +360,11 @@ def test_a_wait_of_hours_ends_at_its_timeout_and_tells_what_it_held(tmp_path, ho
         assert bool(slept) is (how == "poke")
 
 
-def test_a_sensor_without_an_end_is_told_as_waiting(tmp_path):
-    [run] = on_trial(
-        tmp_path, tasks(WAITING["reschedule"].format(soft=False).replace("timeout=4 * 3600, ", ""))
-    )
-    assert (run["state"], run["tasks"]) == ("running", {"wait": "up_for_reschedule"})
+@pytest.mark.parametrize(("how", "state"), [("reschedule", "up_for_reschedule"), ("deferrable", "deferred")])
+def test_a_sensor_without_an_end_is_told_as_waiting(tmp_path, how, state):
+    text = WAITING[how].format(soft=False).replace("4 * 3600", "7 * 86400")
+    [run] = on_trial(tmp_path, tasks(text))
+    assert (run["state"], run["tasks"]) == ("running", {"wait": state})
     assert run["waits"]["wait"] == [3600.0] * 40
 
 

@@ -196,7 +196,7 @@ def test_a_task_that_defers_for_ever_is_stopped(tmp_path):
         from datetime import timedelta
         from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
         from airflow.sdk.exceptions import TaskDeferred
-        raise TaskDeferred(trigger=TimeDeltaTrigger(timedelta(days=9999)), method_name="execute")
+        raise TaskDeferred(trigger=TimeDeltaTrigger(timedelta(minutes=100)), method_name="execute")
         """
     )
     refused(tmp_path, text, "waiting in attack took more than 2 s", seconds=2)

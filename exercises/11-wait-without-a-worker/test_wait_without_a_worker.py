@@ -162,8 +162,8 @@ def test_an_error_is_something_else(submission):
     """An error of the provider is tried again; when it stays, wait and the run fail, and there is no report"""
     run = morning(submission, BROKEN, times=1)
     assert run.state == "success" and run.tries["wait"] == 2, (
-        f"The provider answered 500 once and was well again. wait ended {run.tasks.get('wait')} after "
-        f"{run.tries['wait']} tries and the run {run.state}; with retries it would have asked again, and succeeded."
+        f"The provider answered 500 once and was well again. wait ended {run.tasks.get('wait')} at try "
+        f"{run.tries['wait']}, and the run {run.state}; with retries it would have asked again, and succeeded."
     )
     run = morning(submission, BROKEN)
     state = run.tasks.get("wait")

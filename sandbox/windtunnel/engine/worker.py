@@ -139,6 +139,10 @@ def _serve(control: socket.socket, cell: Jail, before: set[int]) -> None:
         os._exit(0)
 
 
+class Overslept(BaseException):
+    """A task sleeps for longer than anybody waits. Not an Exception, which tasks catch."""
+
+
 class _Naps:
     """Long sleeps of tasks, from which they wake at once, as much later by the monotonic clock."""
 
@@ -154,7 +158,7 @@ class _Naps:
             self._ahead += seconds
             if self.slept > limits.SLEPT:
                 days = limits.SLEPT / 86_400
-                raise SystemExit(f"It slept for more than {days:g} days, holding its worker.")
+                raise Overslept(f"It slept for more than {days:g} days, holding its worker.")
             return None
 
         time.sleep = nap
