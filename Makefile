@@ -2,6 +2,8 @@
 PYTHON ?= python3
 ARGS ?=
 FOLDER ?=
+# Tests at a time. They wait for a good part of their time: one more than two cores keeps both busy.
+WORKERS ?= 3
 BIN := .venv/bin
 # A shell that forbids bytecode makes every start slow for ever.
 unexport PYTHONDONTWRITEBYTECODE
@@ -27,9 +29,9 @@ test: setup ## set up everything and run all tests, the executed chapters includ
 	@echo "1/3 lint and types"
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	@echo "2/3 tests, on real Airflows"
-	@$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+	@$(BIN)/pytest -n $(WORKERS) --dist loadfile --durations=40 --durations-min=10 $(ARGS)
 	@echo "3/3 every chapter again, every output compared"
-	@$(BIN)/pytest -n 2 --dist loadfile --nbval --nbval-current-env -p windtunnel.nbval_sandbox \
+	@$(BIN)/pytest -n $(WORKERS) --dist loadfile --nbval --nbval-current-env -p windtunnel.nbval_sandbox \
 		notebooks solutions/*/reference.ipynb
 
 book: setup ## build the site from the committed outputs, into _build/html (no Airflow, no network)
