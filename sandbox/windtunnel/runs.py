@@ -75,7 +75,7 @@ class Run:
         return {_name(instance): _state(instance) for instance in self._instances()}
 
     def tries(self) -> dict[str, int]:
-        """How often each task instance was tried, upstream first; 0 for one that never started."""
+        """How often each task instance was tried, upstream first; one that waits to start counts that try already."""
         return {_name(instance): instance.try_number for instance in self._instances()}
 
     def table(self) -> Table:
