@@ -4,7 +4,7 @@ from grading_course import RIGHT
 from sandboxes import ROOT, run_to_end, save_dag, task_states
 from windtunnel import cli, course
 
-EXERCISE = "03-customer-segmentation"
+EXERCISE = "01-first-dag"
 SOURCE = (ROOT / "sandbox/dags/grade_submissions.py").read_text()
 SOLUTION = (ROOT / f"solutions/{EXERCISE}/solution.py").read_text()
 
@@ -41,5 +41,5 @@ def test_the_dag_gives_the_grades_that_the_command_gives(sandbox, tmp_path):
         assert ended.code == 0
     by_dag, by_command = (tmp_path / f"by {who}/grades.csv" for who in ("dag", "command"))
     assert by_dag.read_text() == by_command.read_text()
-    assert "alice,03-customer-segmentation,32,32,100.0,passed" in by_dag.read_text()
+    assert "alice,01-first-dag,10,10,100.0,passed" in by_dag.read_text()
     assert (tmp_path / "by dag/index.html").exists()
