@@ -21,13 +21,21 @@ Served = tuple[int, Inbox, Faults]
 @pytest.fixture
 def served() -> Iterator[Served]:
     listening, inbox, faults = listen(0), Inbox(), Faults()
-    loop = asyncio.new_event_loop()
-    server = loop.run_until_complete(mail.serve(listening, inbox, faults))
-    thread = threading.Thread(target=loop.run_forever)
+    loop, begun = asyncio.new_event_loop(), threading.Event()
+
+    async def serve() -> None:
+        server = await mail.serve(listening, inbox, faults)
+        begun.set()
+        await ended
+        server.close()
+
+    ended: asyncio.Future[None] = loop.create_future()
+    # In a thread: a browser of other tests keeps a loop of its own in this one.
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
     thread.start()
+    assert begun.wait(30)
     yield listening.getsockname()[1], inbox, faults
-    loop.call_soon_threadsafe(server.close)
-    loop.call_soon_threadsafe(loop.stop)
+    loop.call_soon_threadsafe(ended.set_result, None)
     thread.join()
     loop.close()
 
