@@ -144,6 +144,8 @@ def test_objects_are_stored_found_and_forgotten(world):
     assert world.s3.keys("customers/") == world.s3.keys(bucket="nowhere") == []
     with pytest.raises(WindtunnelError, match=r"no 'orders/late.csv' in the bucket 'landing'"):
         world.s3.get("orders/late.csv")
+    with pytest.raises(WindtunnelError, match="Invalid bucket name"):
+        world.s3.put("orders/late.csv", "", bucket="No Bucket")
     world.s3.delete("orders/2026-03-01.csv")
     assert world.s3.keys() == []
     world.reset()
@@ -166,3 +168,12 @@ def test_orders_come_in_pages_to_whoever_asks_for_them(world):
         world.orders.get(**days, limit="0")
     with pytest.raises(WindtunnelError, match="422: start: 'yesterday'"):
         world.orders.get(start="yesterday", end="2026-03-03")
+
+
+def test_an_object_storage_that_is_gone_is_one_message(world, monkeypatch):
+    gone = listen(0)
+    url = address(gone)
+    gone.close()
+    monkeypatch.setattr(Objects, "_client", staticmethod(lambda: client(url)))
+    with pytest.raises(WindtunnelError, match="could not do that: Could not connect"):
+        world.s3.keys()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import re
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -115,32 +117,47 @@ class Objects:
 
     def put(self, key: str, data: str | bytes, bucket: str = BUCKET) -> None:
         """Store ``data`` under ``key``, in place of what was there."""
-        client = self._client()
-        client.create_bucket(Bucket=bucket)
-        client.put_object(Bucket=bucket, Key=key, Body=data)
+        with self._asked() as client:
+            client.create_bucket(Bucket=bucket)
+            client.put_object(Bucket=bucket, Key=key, Body=data)
 
     def keys(self, prefix: str = "", bucket: str = BUCKET) -> list[str]:
         """The keys that begin with ``prefix``, in order; none for a bucket that is not there."""
-        pages = self._client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-        try:
-            return [found["Key"] for page in pages for found in page.get("Contents", [])]
-        except self._client().exceptions.NoSuchBucket:
-            return []
+        with self._asked() as client:
+            pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+            try:
+                return [found["Key"] for page in pages for found in page.get("Contents", [])]
+            except client.exceptions.NoSuchBucket:
+                return []
 
     def get(self, key: str, bucket: str = BUCKET) -> str:
         """The text under ``key``. Raises WindtunnelError when there is none."""
-        client = self._client()
-        try:
-            content: bytes = client.get_object(Bucket=bucket, Key=key)["Body"].read()
-        except (client.exceptions.NoSuchKey, client.exceptions.NoSuchBucket) as error:
-            raise WindtunnelError(
-                f"There is no {key!r} in the bucket {bucket!r}.", "world.s3.keys() lists what is there."
-            ) from error
+        with self._asked() as client:
+            try:
+                content: bytes = client.get_object(Bucket=bucket, Key=key)["Body"].read()
+            except (client.exceptions.NoSuchKey, client.exceptions.NoSuchBucket) as error:
+                raise WindtunnelError(
+                    f"There is no {key!r} in the bucket {bucket!r}.", "world.s3.keys() lists what is there."
+                ) from error
         return content.decode()
 
     def delete(self, key: str, bucket: str = BUCKET) -> None:
         """Delete the object; nothing happens when there is none."""
-        self._client().delete_object(Bucket=bucket, Key=key)
+        with self._asked() as client:
+            client.delete_object(Bucket=bucket, Key=key)
+
+    @contextlib.contextmanager
+    def _asked(self) -> Iterator[Any]:
+        """A client; what it objects to is raised as WindtunnelError."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            yield self._client()
+        except (BotoCoreError, ClientError) as error:
+            raise WindtunnelError(
+                f"The object storage could not do that: {error}",
+                "look at the key and at the bucket's name; `windtunnel status` tells whether the world is up.",
+            ) from error
 
     @staticmethod
     def _client() -> Any:
