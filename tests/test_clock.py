@@ -10,8 +10,10 @@ import signal
 import textwrap
 import threading
 import time
+import types
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,7 +22,8 @@ import pytest
 from sandboxes import wait_for
 from windtunnel import backfill, clock, dagcell, metadata, pause, runs, trigger, unpause, warehouse, world
 from windtunnel.clock import Turn
-from windtunnel.clockwork.hands import Hands
+from windtunnel.clockwork.component import Watcher
+from windtunnel.clockwork.hands import Hands, nanoseconds
 from windtunnel.errors import WindtunnelError
 from windtunnel.postgres import Postgres
 from windtunnel.runs import Run
@@ -345,6 +348,21 @@ def test_a_trigger_looks_when_its_hour_is_over_and_not_later(live: Live, session
     assert states(run) == {"file": "deferred"}
     clock.advance(minutes=30)
     assert states(run) == {"file": "success"}
+
+
+def test_one_look_asks_a_sleeper_once(tmp_path: Path) -> None:
+    """Else one that falls asleep while the look goes on is neither at work nor about to wake."""
+    Hands.begin(tmp_path / "hands", START)
+    (tmp_path / "sleepers").mkdir()
+    watcher = Watcher(tmp_path)
+    waits = types.SimpleNamespace(id=7, kwargs={}, classpath="FileTrigger")
+    assert watcher._wakes(waits) is None
+    wakes = START + timedelta(hours=1)
+    (tmp_path / "sleepers" / "trigger-7").write_text(str(nanoseconds(wakes)))
+    assert watcher._wakes(waits) is None
+    assert watcher._begins(7)
+    watcher._begin_look()
+    assert watcher._wakes(waits) == wakes
 
 
 def test_limits_of_tasks_and_runs_count_virtual_time(live: Live) -> None:

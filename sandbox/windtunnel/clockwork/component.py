@@ -73,6 +73,7 @@ class Watcher:
         self._loops = 0
         self._first = 0
         self._tell_of: list[int] = []
+        self._read: dict[str, str | None] = {}  # sleepers' records, as this look has found them
 
     # --- requests ----------------------------------------------------------------------------------
     def begin(self) -> dict[str, Any]:
@@ -112,6 +113,7 @@ class Watcher:
             # One snapshot for all questions: a task that ends between two of them would be seen by neither.
             session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
             now = datetime.now(UTC)
+            self._begin_look()
             found: dict[str, Any] = {"quiet": False, "next": None}
             settled = self._settled(session, loops)  # one query: the rest is for when it might be quiet
             if settled or closely:
@@ -215,16 +217,31 @@ class Watcher:
     def _begins(self, trigger: int) -> bool:
         """Whether a trigger has yet to be taken up by the triggerer, or was taken up only just now."""
         try:
-            word, began = (self.sleepers / f"trigger-{trigger}").read_text().split()
+            word, began = (self._on_record(f"trigger-{trigger}") or "").split()
             return word == BEGAN and time.monotonic() - float(began) < BEGINNING
-        except (FileNotFoundError, ValueError):  # not yet, or not yet written in full
+        except ValueError:  # not yet, or not yet written in full
             return True
+
+    def _begin_look(self) -> None:
+        self._read = {}
+
+    def _on_record(self, name: str) -> str | None:
+        """What a sleeper has on record. In one look it is read once: asked for twice, it may have fallen asleep
+        in between, and be neither at work nor about to wake.
+        """
+        if name not in self._read:
+            try:
+                self._read[name] = (self.sleepers / name).read_text()
+            except FileNotFoundError:
+                self._read[name] = None
+        return self._read[name]
 
     def _record(self, name: str) -> datetime | None:
         """Until when somebody sleeps; a moment long past when awake again; None for nobody on record."""
+        found = self._on_record(name)
         try:
-            return moment_of(int((self.sleepers / name).read_text() or 0))
-        except (FileNotFoundError, ValueError):
+            return None if found is None else moment_of(int(found or 0))
+        except ValueError:
             return None
 
     def _wakes(self, trigger: Any) -> datetime | None:
