@@ -7,6 +7,7 @@ shell, settings for this one command come before it: ``%airflow AIRFLOW__CORE__X
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 from windtunnel.airflow_env import clean_environment
 from windtunnel.errors import WindtunnelError
 from windtunnel.sandbox import Sandbox
+from windtunnel.surroundings import in_containers
 
 _SETTING = re.compile(r"(AIRFLOW__[A-Z0-9_]+)=(.*)", re.DOTALL)
 _COLOURS = {"FORCE_COLOR", "CLICOLOR_FORCE", "PY_COLORS"}  # a kernel sets them
@@ -33,13 +35,10 @@ def run(arguments: Sequence[str], *, captured: bool = False) -> subprocess.Compl
 
     Raises WindtunnelError when the sandbox is down.
     """
-    sandbox = Sandbox()
-    if sandbox.status().phase == "down":
-        raise WindtunnelError("The sandbox is down.", "`windtunnel up` starts it.")
     command = without_settings(arguments)
     before = arguments[: len(arguments) - len(command)]
     settings = dict(argument.split("=", 1) for argument in before)
-    environment = clean_environment() | sandbox.environ() | settings
+    environment = _environment() | settings
     if captured:
         environment = {name: value for name, value in environment.items() if name not in _COLOURS} | _PLAIN
     return subprocess.run(
@@ -51,13 +50,27 @@ def run(arguments: Sequence[str], *, captured: bool = False) -> subprocess.Compl
     )
 
 
+def _environment() -> dict[str, str]:
+    if _is_for_containers():
+        return dict(os.environ)
+    sandbox = Sandbox()
+    if sandbox.status().phase == "down":
+        raise WindtunnelError("The sandbox is down.", "`windtunnel up` starts it.")
+    return clean_environment() | sandbox.environ()
+
+
+def _is_for_containers() -> bool:
+    # A sandbox within one of them, for a chapter that turns the clock, has no WINDTUNNEL_URL.
+    return in_containers() and "WINDTUNNEL_URL" in os.environ
+
+
 def main() -> None:
     """What the child does: Airflow's ``main``, in the sandbox's time."""
     from windtunnel import dated
     from windtunnel.paths import state_dir
     from windtunnel.state import State
 
-    shims = dated.shims(State(state_dir()))
+    shims = None if _is_for_containers() else dated.shims(State(state_dir()))
     if shims:
         shims().install()  # before Airflow is imported
     from airflow.__main__ import main as airflow

@@ -16,6 +16,7 @@ from windtunnel.postgres import Postgres
 from windtunnel.state import Ports, State
 
 ADMIN = "admin"
+PREFIX = "WINDTUNNEL_UI_PREFIX"  # the path of the UI, where another server passes requests on to it
 
 # What makes a saved file live and a short run quick. Upstream's defaults, in brackets, suit a cluster.
 QUICK = {
@@ -67,11 +68,18 @@ def password_file(state: State) -> Path:
     return state.airflow_home / "passwords.json"
 
 
+def address(state: State, ports: Ports) -> str:
+    """Where API and UI are, the path included: as the sandbox was started, or as it would be started from here."""
+    running = state.status().get("url") if state.is_running() else None
+    prefix = os.environ.get(PREFIX, "").strip("/")
+    return str(running or f"http://{HOST}:{ports.api}{f'/{prefix}' if prefix else ''}")
+
+
 def airflow_environment(state: State, ports: Ports) -> dict[str, str]:
     """Every variable that Airflow's components, and the tasks they run, need."""
     secrets = state.secrets()
     postgres = Postgres(state, ports.postgres)
-    api = f"http://{HOST}:{ports.api}"
+    api = address(state, ports)
     settings = {
         "CORE__DAGS_FOLDER": str(dags_dir()),
         "CORE__EXECUTOR": "LocalExecutor",
@@ -121,16 +129,6 @@ def connections(state: State, ports: Ports) -> dict[str, dict[str, object]]:
     secrets = state.secrets()
     world: dict[str, object] = {"conn_type": "http", "host": f"http://{HOST}:{ports.world}"}
 
-    def database(role: str) -> dict[str, object]:
-        return {
-            "conn_type": "postgres",
-            "host": HOST,
-            "port": ports.postgres,
-            "login": role,
-            "password": secrets[role],
-            "schema": state.database("warehouse"),
-        }
-
     return {
         **dict.fromkeys(
             ("shop_api", "weather_api", "job_cluster", "dashboard", "chat", "pager", "metrics"), world
@@ -148,11 +146,27 @@ def connections(state: State, ports: Ports) -> dict[str, dict[str, object]]:
             "port": ports.smtp,
             "extra": {"disable_ssl": True, "disable_tls": True, "from_email": "airflow@shop.example"},
         },
-        "warehouse": database("warehouse"),
-        "source_db": database("source"),
+        "warehouse": _database(state, ports, "warehouse", "warehouse"),
+        "source_db": _database(state, ports, "warehouse", "source"),
         "valkey": {"conn_type": "redis", "host": HOST, "port": ports.valkey, "password": secrets["valkey"]},
         # What tasks find in WINDTUNNEL_DATA, for sensors of files.
         "data_folder": {"conn_type": "fs", "host": "", "extra": {"path": str(state.data)}},
+    }
+
+
+def metadata(state: State, ports: Ports) -> dict[str, object]:
+    """Airflow's own database for whoever may only look, as the record of a connection."""
+    return _database(state, ports, "airflow", "reader")
+
+
+def _database(state: State, ports: Ports, name: str, role: str) -> dict[str, object]:
+    return {
+        "conn_type": "postgres",
+        "host": HOST,
+        "port": ports.postgres,
+        "login": role,
+        "password": state.secrets()[role],
+        "schema": state.database(name),
     }
 
 

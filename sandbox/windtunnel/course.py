@@ -39,9 +39,4 @@ def _sources() -> dict[str, Path]:
 
 def data_file(name: str) -> Path:
     """A file below the folder in which pipelines keep their tables (``WINDTUNNEL_DATA`` in a task)."""
-    sandbox = current().sandbox
-    if sandbox is None:
-        raise WindtunnelError(
-            "Only the local sandbox's data folder can be read from a notebook.", "unset WINDTUNNEL_URL."
-        )
-    return sandbox.state.data / name
+    return current().around().data / name

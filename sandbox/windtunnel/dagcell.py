@@ -196,9 +196,7 @@ def _refuse_foreign(session: Session, dag_id: str, relative: str) -> None:
         other = session.airflow.dag(dag_id)
     except NotFoundError:
         return
-    deleted = (
-        session.sandbox is not None and not Path(other.fileloc).exists()
-    )  # Airflow will notice in a moment
+    deleted = session.is_near() and not Path(other.fileloc).exists()  # Airflow will notice in a moment
     if not _same_file(other.relative_fileloc, relative) and not other.is_stale and not deleted:
         raise WindtunnelError(
             f"A DAG named {dag_id!r} is already defined in {other.relative_fileloc}; "
@@ -273,7 +271,7 @@ class _Parsing:
 def _wait(session: Session, cell: Cell, parsing: _Parsing) -> tuple[str, ...]:
     """The ids of the file's DAGs, in order. Raises WindtunnelError for an import error."""
     file = parsing.file.path.name
-    timeout = PARSE_TIMEOUT if session.sandbox else ELSEWHERE_TIMEOUT
+    timeout = PARSE_TIMEOUT if session.is_near() else ELSEWHERE_TIMEOUT
     begun = time.monotonic()
     stopped = interrupted_means(
         f"Stopped waiting for Airflow to parse {file}; the file is saved.",

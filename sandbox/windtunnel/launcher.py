@@ -111,6 +111,7 @@ class Launcher:
                 {
                     "pid": os.getpid(),
                     "created": processes.started(os.getpid()),
+                    "url": os.environ["AIRFLOW__API__BASE_URL"],
                     "phase": phase,
                     "phases": self.phases[-20:],  # who looks now and then misses none
                     "generation": self.generation,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from windtunnel import airflow_command, dagcell, exercise_cell, session
@@ -10,6 +12,7 @@ from windtunnel.errors import WindtunnelError, interrupted_means
 from windtunnel.live import in_lab, in_terminal, live_view
 from windtunnel.moments import moment, text
 from windtunnel.style import style
+from windtunnel.surroundings import in_containers
 from windtunnel.views.banner import Banner
 
 if TYPE_CHECKING:
@@ -18,6 +21,14 @@ if TYPE_CHECKING:
     from windtunnel.views.graph import Graph
 
 USAGE = "%%dag [NAME] [--many]"
+PUBLISHED = "WINDTUNNEL_PUBLISHED"  # where docker-compose.yaml has the web interface for the reader's browser
+WITH_CONTAINERS = (
+    "User <code>admin</code>, password <code>AIRFLOW_PASSWORD</code> of the file <code>.env</code>."
+)
+IN_THIS_CONTAINER = (
+    "out of your browser's reach. The containers' Airflow has no clock to turn, so this one is a sandbox within the "
+    "container of JupyterLab; <code>windtunnel down</code> in a terminal there frees its memory."
+)
 
 
 def load(shell: InteractiveShell) -> None:
@@ -30,23 +41,31 @@ def load(shell: InteractiveShell) -> None:
             lambda phase: view.show({phase: "running"}) if phase != "running" else None, start=True
         )
         found.fresh()
-        clock = found.sandbox.state.clock.get("start") if found.sandbox else None
-        if found.sandbox:
+        if found.is_near():
             windtunnel.world.reset()  # a fault never outlives its chapter
-        somebody = in_lab() or in_terminal()
-        view.end(
-            Banner(
-                found.airflow.check_version(),
-                found.airflow.url if somebody else None,
-                style() if somebody else "",
-                text(moment(clock)) if clock else "",
-            )
-        )
+        view.end(_banner(found))
     shell.push(  # type: ignore[no-untyped-call]
         {name: getattr(windtunnel, name) for name in windtunnel.READER_NAMES}
     )
     register(shell)
     _load_again_next_time(shell)
+
+
+def _banner(found: session.Session) -> Banner:
+    clock = found.sandbox.state.clock.get("start") if found.sandbox else None
+    # A page that is built shows no address and no style: they would be another machine's.
+    somebody = in_lab() or in_terminal()
+    banner = Banner(
+        found.airflow.check_version(),
+        found.airflow.url if somebody else None,
+        style() if somebody else "",
+        text(moment(clock)) if clock else "",
+    )
+    if not in_containers():
+        return banner
+    if found.sandbox:  # its web interface is out of reach
+        return replace(banner, url=None, way_in=IN_THIS_CONTAINER)
+    return replace(banner, url=os.environ.get(PUBLISHED) if somebody else None, way_in=WITH_CONTAINERS)
 
 
 def register(shell: InteractiveShell) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import psycopg2
 
 from windtunnel.errors import WindtunnelError
-from windtunnel.postgres import Postgres
 from windtunnel.session import current
+from windtunnel.surroundings import database
 from windtunnel.views.table import Table
 
 
@@ -17,15 +17,9 @@ def metadata(sql: str, parameters: Sequence[Any] = ()) -> Table:
     """Rows of the sandbox's metadata database as a table; ``%s`` in ``sql`` takes a parameter.
 
     Read-only: the role behind it may change nothing. Raises WindtunnelError with Postgres' own message, and
-    for an Airflow that is not the local sandbox.
+    for an Airflow elsewhere.
     """
-    sandbox = current().sandbox
-    if sandbox is None:
-        raise WindtunnelError(
-            "Only the local sandbox opens its metadata database to a notebook.", "unset WINDTUNNEL_URL."
-        )
-    state = sandbox.state
-    connection = Postgres(state, state.ports().postgres).connect(state.database("airflow"), role="reader")
+    connection = database(current().around().metadata)
     try:
         with connection.cursor() as cursor:
             cursor.execute(sql, tuple(parameters))

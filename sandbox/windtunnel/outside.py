@@ -12,10 +12,7 @@ from typing import Any
 
 import urllib3
 
-from windtunnel import airflow_env
 from windtunnel.errors import WindtunnelError
-from windtunnel.ports import HOST
-from windtunnel.sandbox import Sandbox
 from windtunnel.session import current
 
 ENDPOINTS = {
@@ -163,24 +160,13 @@ class Objects:
     def _client() -> Any:
         import boto3  # half a second that only those spend who store objects
 
-        state = _sandbox().state
-        access: dict[str, Any] = airflow_env.connections(state, state.ports())["aws_default"]
+        access = current().around().connections["aws_default"]
         return boto3.client(
             "s3",
             aws_access_key_id=access["login"],
             aws_secret_access_key=access["password"],
             **access["extra"],
         )
-
-
-def _sandbox() -> Sandbox:
-    sandbox = current().sandbox
-    if sandbox is None:
-        raise WindtunnelError(
-            "The outside world belongs to the local sandbox, and WINDTUNNEL_URL names another Airflow.",
-            "unset WINDTUNNEL_URL.",
-        )
-    return sandbox
 
 
 def _seconds(how_long: str | float | timedelta) -> float:
@@ -218,8 +204,8 @@ class World:
 
     @property
     def url(self) -> str:
-        """Where the world is served. Raises WindtunnelError without a local sandbox."""
-        return f"http://{HOST}:{_sandbox().state.ports().world}"
+        """Where the world is served. Raises WindtunnelError for an Airflow elsewhere, which has none."""
+        return current().around().world
 
     def mend(self) -> None:
         """End every fault."""

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from windtunnel import dated, processes
-from windtunnel.airflow_env import ADMIN, airflow_environment, clean_environment, password_file
+from windtunnel.airflow_env import ADMIN, address, airflow_environment, clean_environment, password_file
 from windtunnel.api import Airflow
 from windtunnel.errors import WindtunnelError
 from windtunnel.paths import dags_dir, state_dir
@@ -68,7 +68,7 @@ class Sandbox:
     @property
     def url(self) -> str:
         """Address of the Airflow UI and API."""
-        return f"http://{HOST}:{self.state.ports().api}"
+        return address(self.state, self.state.ports())
 
     @property
     def password(self) -> str:

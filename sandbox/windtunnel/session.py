@@ -14,6 +14,7 @@ from windtunnel.dagfiles import DagFile
 from windtunnel.errors import WindtunnelError
 from windtunnel.paths import dags_dir, repo_root, work_dir
 from windtunnel.sandbox import Progress, Sandbox
+from windtunnel.surroundings import Surroundings, in_containers
 from windtunnel.waiting import poll
 
 SCRATCH = "scratch"
@@ -32,17 +33,35 @@ class Session:
     chapter: str
     dags: Path | None
     sandbox: Sandbox | None
+    shared: Surroundings | None = None  # what it shares with containers
     beginning: str = ""  # which beginning of the sandbox's clock it lives in; empty in real time
 
     def without_paths(self, text: str) -> str:
         """``text`` with the folders of this machine replaced by names that are the same on every machine."""
         folders = {f"{repo_root()}/": "", str(work_dir()): "work"}
         if self.sandbox:
-            state = self.sandbox.state
-            folders |= {str(state.path): "$WINDTUNNEL_STATE", str(state.data): "$WINDTUNNEL_DATA"}
+            folders[str(self.sandbox.state.path)] = "$WINDTUNNEL_STATE"
+        if self.is_near():
+            folders[str(self.around().data)] = "$WINDTUNNEL_DATA"
         for folder in sorted(folders, key=len, reverse=True):  # one may lie in another
             text = text.replace(folder, folders[folder])
         return text
+
+    def is_near(self) -> bool:
+        """Whether it shares databases and folders with its Airflow: the local sandbox, or containers around it."""
+        return bool(self.sandbox or self.shared)
+
+    def around(self) -> Surroundings:
+        """What it shares with its Airflow. Raises WindtunnelError for one elsewhere."""
+        if self.sandbox:
+            return Surroundings.of(self.sandbox.state)
+        if self.shared is None:
+            raise WindtunnelError(
+                f"The Airflow at {self.airflow.url} shares neither databases nor folders with this notebook, "
+                "and has no outside world.",
+                "unset WINDTUNNEL_URL to use the sandbox that comes with the course.",
+            )
+        return self.shared
 
     def check_time(self) -> None:
         """Raise WindtunnelError when the sandbox's clock has been set anew by somebody else since."""
@@ -103,6 +122,8 @@ def connect(progress: Progress = lambda _phase: None, *, start: bool = False) ->
     Raises WindtunnelError when it does not answer, is not an Airflow 3 or refuses our credentials.
     """
     global _current
+    if start and in_containers():
+        _leave_for_the_clock()
     airflow, sandbox = Airflow.from_environment(), None
     dags: Path | None = None
     if airflow is None:
@@ -116,8 +137,17 @@ def connect(progress: Progress = lambda _phase: None, *, start: bool = False) ->
     airflow.check_access()
     chapter = chapter_name()
     beginning = sandbox.state.clock.get("id", "") if sandbox else ""
-    _current = Session(airflow, chapter, dags / chapter if dags else None, sandbox, beginning)
+    shared = None if sandbox else Surroundings.from_environment()
+    _current = Session(airflow, chapter, dags / chapter if dags else None, sandbox, shared, beginning)
     return _current
+
+
+def _leave_for_the_clock() -> None:
+    """A chapter that turns the clock cannot do so with the containers' Airflow: it has a sandbox in this container."""
+    if dated.start_of(chapter_name()) is not None:
+        os.environ.pop("WINDTUNNEL_URL", None)
+        # Both parse all they find: each is to have a folder of its own.
+        os.environ["WINDTUNNEL_DAGS"] = str(work_dir() / "dags-of-the-clock")
 
 
 def _start(sandbox: Sandbox, progress: Progress) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg2
 
 from windtunnel.errors import WindtunnelError
-from windtunnel.postgres import Postgres
 from windtunnel.session import current
+from windtunnel.surroundings import database
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,18 +22,12 @@ def warehouse(sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame | None:
     As the role that the connection ``warehouse`` of a task has: it may create, change and drop. What it does is
     one transaction, and undone as a whole when a part of it fails. ``%s`` in ``sql`` takes a parameter. Exact
     decimals become floats, which can be plotted. Raises WindtunnelError with Postgres' own message, and for an
-    Airflow that is not the local sandbox.
+    Airflow elsewhere.
     """
     import pandas as pd  # half a second, which the command line need not wait for
 
-    sandbox = current().sandbox
-    if sandbox is None:
-        raise WindtunnelError(
-            "Only the local sandbox opens its warehouse to a notebook.", "unset WINDTUNNEL_URL."
-        )
     # With autocommit, Postgres makes everything that is sent at once one transaction.
-    state = sandbox.state
-    connection = Postgres(state, state.ports().postgres).connect(state.database("warehouse"), "warehouse")
+    connection = database(current().around().connections["warehouse"])
     try:
         with connection.cursor() as cursor:
             cursor.execute(sql, tuple(parameters) or None)  # without parameters, % is a plain character

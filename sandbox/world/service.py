@@ -85,12 +85,12 @@ def server_for(app: FastAPI) -> uvicorn.Server:
     return uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
 
 
-def listen(port: int) -> socket.socket:
-    """A socket on ``port`` of loopback; 0 lets the system choose. Raises OSError when the port is taken."""
+def listen(port: int, host: str = HOST) -> socket.socket:
+    """A socket on ``port``; 0 lets the system choose. Raises OSError when the port is taken."""
     server = socket.socket()
     server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        server.bind((HOST, port))
+        server.bind((host, port))
         server.listen()  # from here on clients wait in the queue instead of being refused
     except OSError:
         server.close()
@@ -114,7 +114,8 @@ async def serve(
 
 def address(server: socket.socket) -> str:
     """The URL of a socket that ``listen`` made."""
-    return f"http://{HOST}:{server.getsockname()[1]}"
+    host, port = server.getsockname()
+    return f"http://{host}:{port}"
 
 
 def turned_by(hands: Path) -> Callable[[], float]:
@@ -133,6 +134,9 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m world.service", description="Windtunnel's outside world."
     )
     parser.add_argument("--port", type=int, required=True, help="on 127.0.0.1; 0 chooses a free one")
+    parser.add_argument(
+        "--host", default=HOST, help="another address to listen on, within a container's network"
+    )
     parser.add_argument("--data", type=Path, metavar="FILE", help="a shop written by hand (JSON)")
     parser.add_argument("--smtp-port", type=int, metavar="PORT", help="also take mail, there")
     parser.add_argument("--s3-port", type=int, metavar="PORT", help="also keep objects, there")
@@ -150,9 +154,9 @@ def main(arguments: list[str] | None = None) -> int:
     sockets: list[socket.socket | None] = []
     for port in (options.port, options.smtp_port, options.s3_port):
         try:
-            sockets.append(listen(port) if port is not None else None)
+            sockets.append(listen(port, options.host) if port is not None else None)
         except OSError as error:
-            print(f"world.service: port {port} of {HOST}: {error.strerror}", file=sys.stderr)
+            print(f"world.service: port {port} of {options.host}: {error.strerror}", file=sys.stderr)
             return 2
     http, smtp, s3 = sockets
     assert http is not None

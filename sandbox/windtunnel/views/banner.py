@@ -14,6 +14,8 @@ class Banner:
     url: str | None = None
     style: str = ""
     clock: str = ""  # the moment at which it begins, where time can be turned
+    # HTML: how to come to the web interface.
+    way_in: str = "<code>windtunnel ui</code> in a terminal opens it and tells the password."
 
     def __repr__(self) -> str:
         when = f" Its clock shows {self.clock} UTC." if self.clock else ""
@@ -24,5 +26,5 @@ class Banner:
         return (
             f'{self.style}<div class="wt-card wt-ok"><p class="wt-title">{escape(repr(self))}</p>'
             f"<p>Its web interface: {link}"
-            f"<code>windtunnel ui</code> in a terminal opens it and tells the password.</p></div>"
+            f"{self.way_in}</p></div>"
         )

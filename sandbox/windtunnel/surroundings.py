@@ -1,0 +1,117 @@
+"""What a notebook shares with the tasks of its Airflow: connections, the data folder, Airflow's own database.
+
+The local sandbox knows them from its state folder. In containers they come through the environment, where tasks
+find them too (see ``docker-compose.yaml``). An Airflow elsewhere, which ``WINDTUNNEL_URL`` names, shares nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+
+from windtunnel import airflow_env
+from windtunnel.errors import WindtunnelError
+from windtunnel.state import State
+
+IN_CONTAINERS = "WINDTUNNEL_CONTAINERS"  # set by docker-compose.yaml, in every container
+METADATA = "WINDTUNNEL_METADATA"  # the record of a connection, as JSON
+_CONNECTION = "AIRFLOW_CONN_"
+_SHARED = ("AIRFLOW_", "WINDTUNNEL_")
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """``connections`` by id, and ``metadata``, are records as Airflow has them: host, port, login, password, schema."""
+
+    connections: Mapping[str, Record]
+    metadata: Record
+    data: Path
+
+    @classmethod
+    def of(cls, state: State) -> Surroundings:
+        """Those of a local sandbox, as it is now."""
+        ports = state.ports()
+        return cls(airflow_env.connections(state, ports), airflow_env.metadata(state, ports), state.data)
+
+    @classmethod
+    def from_environment(cls) -> Surroundings | None:
+        """Those of the containers; None elsewhere. Raises WindtunnelError when they do not say all of it."""
+        if not in_containers():
+            return None
+        try:
+            return cls(
+                {
+                    name.removeprefix(_CONNECTION).lower(): json.loads(value)
+                    for name, value in os.environ.items()
+                    if name.startswith(_CONNECTION)
+                },
+                json.loads(os.environ[METADATA]),
+                Path(os.environ["WINDTUNNEL_DATA"]),
+            )
+        except (KeyError, ValueError) as error:
+            raise WindtunnelError(
+                f"This container's environment is not complete: {error!r}.",
+                "compare docker-compose.yaml with the one that came with Windtunnel, then `make up`.",
+            ) from error
+
+    @property
+    def world(self) -> str:
+        """The address of the outside world."""
+        return str(self.connections["shop_api"]["host"])
+
+
+def in_containers() -> bool:
+    """Whether this process is in one of the containers of ``docker-compose.yaml``."""
+    return bool(os.environ.get(IN_CONTAINERS))
+
+
+def database(record: Record) -> Any:
+    """A psycopg2 connection with autocommit to the database of a record. Raises WindtunnelError when it refuses."""
+    try:
+        connection = psycopg2.connect(
+            host=record["host"],
+            port=record["port"],
+            user=record["login"],
+            password=record["password"],
+            dbname=record["schema"],
+            connect_timeout=5,
+            # The reader's own PGSSLMODE and PGOPTIONS are for other servers.
+            sslmode="disable",
+            gssencmode="disable",
+            options="",
+        )
+    except psycopg2.OperationalError as error:
+        raise WindtunnelError(
+            f"Postgres does not let the role {record['login']} in: {str(error).strip()}",
+            "`make status` tells whether it is up." if in_containers() else "`windtunnel status` tells more.",
+        ) from error
+    connection.autocommit = True
+    return connection
+
+
+@contextlib.contextmanager
+def containers() -> Iterator[_Containers]:
+    """What chapters run on where the containers are up: for ``--nbval-sandbox windtunnel.surroundings:containers``.
+
+    Raises WindtunnelError outside of them.
+    """
+    if not in_containers():
+        raise WindtunnelError("This is none of the containers.", "run it in the container `lab`.")
+    yield _Containers()
+
+
+class _Containers:
+    """A `windtunnel.hosting.Sandbox` that is there already, and stays."""
+
+    @staticmethod
+    def environ() -> dict[str, str]:
+        return {name: value for name, value in os.environ.items() if name.startswith(_SHARED)}
