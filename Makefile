@@ -54,11 +54,11 @@ grade: setup ## grade what a class handed in: make grade FOLDER=handed-in ARGS="
 prove: setup ## prove that the checks tell right from wrong, on all known answers: make prove ARGS=01
 	@$(BIN)/windtunnel prove $(ARGS)
 
-up: setup ## start the sandbox in the background
-	@$(BIN)/windtunnel up $(ARGS)
+up: ## start the containers: Airflow with JupyterLab, by Docker Compose (ARGS=--celery)
+	@$(PYTHON) sandbox/containers.py up $(ARGS)
 
-down: setup ## stop the sandbox; what it holds is kept
-	@$(BIN)/windtunnel down $(ARGS)
+down: ## stop them; data are kept (ARGS=--volumes deletes them, and asks first)
+	@$(PYTHON) sandbox/containers.py down $(ARGS)
 
 lint: setup ## ruff and mypy, as the tests run them
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -22,7 +22,6 @@ PREFIX = "WINDTUNNEL_UI_PREFIX"  # the path of the UI, where another server pass
 QUICK = {
     "CORE__PARALLELISM": "4",  # [32] workers are forked at start; four keep two cores busy
     "CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "0",  # [30 s] a second edit within 30 s is kept too
-    "CORE__MIN_SERIALIZED_DAG_FETCH_INTERVAL": "0",
     "CORE__DAGBAG_IMPORT_ERROR_TRACEBACK_DEPTH": "30",  # [2] deep enough to reach the line in the DAG file
     "DAG_PROCESSOR__REFRESH_INTERVAL": "1",  # [300 s] how often the folder is listed
     "DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",  # [5 s]
@@ -59,7 +58,6 @@ SAFE = {
     # Three lines a second about looking at the folder again: 40 MB a day.
     "LOGGING__NAMESPACE_LEVELS": "airflow.dag_processing.manager.DagFileProcessorManager=WARNING",
     "SCHEDULER__ENABLE_HEALTH_CHECK": "False",  # it would listen on every interface
-    "USAGE_DATA_COLLECTION__ENABLED": "False",
 }
 
 

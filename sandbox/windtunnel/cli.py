@@ -176,8 +176,12 @@ def ui(
     sandbox = Sandbox()
     if sandbox.status().phase == "down":
         raise WindtunnelError("The sandbox is down.", "`windtunnel up` starts it.")
-    out.print(f"{sandbox.url}\nuser      admin\npassword  {sandbox.password}")
-    if not only_print:
+    elsewhere = sandbox.link != sandbox.url
+    out.print(
+        f"{sandbox.link}{'  at the address of JupyterLab; its tile Airflow opens it' if elsewhere else ''}"
+    )
+    out.print(f"user      admin\npassword  {sandbox.password}")
+    if not only_print and not elsewhere:
         webbrowser.open(sandbox.url)
 
 

@@ -98,11 +98,9 @@ def _first_page() -> str:
 
 def _start_server(state: State, port: int, token: str) -> subprocess.Popen[bytes]:
     home = state.path / "jupyter"
-    settings = home / "lab/settings"
-    for folder in (home, home / "runtime", settings.parent, settings):
-        folder.mkdir(mode=0o700, exist_ok=True)
+    own = settings(home)
+    (home / "runtime").mkdir(mode=0o700, exist_ok=True)
     _end_abandoned(home / "runtime")
-    (settings / "overrides.json").write_text(json.dumps(OVERRIDES, indent=1))
     # Everything Jupyter writes stays in the state folder; the token goes through the environment because
     # command lines can be read by every user of a machine.
     environment = clean_environment() | {
@@ -119,7 +117,7 @@ def _start_server(state: State, port: int, token: str) -> subprocess.Popen[bytes
     command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", f"--ServerApp.ip={HOST}"]
     command += [f"--ServerApp.port={port}", f"--ServerApp.root_dir={work_dir()}", "--log-level=WARN"]
     # Its own settings folder, so that the environment stays as installed; no installing from the browser.
-    command += [f"--LabApp.app_settings_dir={settings}", "--LabApp.extension_manager=readonly"]
+    command += [f"--LabApp.app_settings_dir={own}", "--LabApp.extension_manager=readonly"]
     # It would look for other tools' language servers by running npm, which writes to the home folder.
     command.append("--LanguageServerManager.autodetect=False")
     if os.geteuid() == 0:
@@ -128,6 +126,15 @@ def _start_server(state: State, port: int, token: str) -> subprocess.Popen[bytes
         return subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
+
+
+def settings(home: Path) -> Path:
+    """JupyterLab's settings of the course, in a folder below ``home``. Returns that folder."""
+    folder = home / "lab/settings"
+    for each in (home, folder.parent, folder):
+        each.mkdir(mode=0o700, exist_ok=True)
+    (folder / "overrides.json").write_text(json.dumps(OVERRIDES, indent=1))
+    return folder
 
 
 def _end_abandoned(runtime: Path) -> None:

@@ -22,7 +22,7 @@ def metadata(sql: str, parameters: Sequence[Any] = ()) -> Table:
     connection = database(current().around().metadata)
     try:
         with connection.cursor() as cursor:
-            cursor.execute(sql, tuple(parameters))
+            cursor.execute(sql, tuple(parameters) or None)  # without parameters, % is a plain character
             if cursor.description is None:
                 raise WindtunnelError("That statement gives no rows.", "ask with `select …`.")
             columns = [column.name for column in cursor.description]

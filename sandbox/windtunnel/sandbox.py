@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from windtunnel import dated, processes
 from windtunnel.airflow_env import ADMIN, address, airflow_environment, clean_environment, password_file
@@ -69,6 +70,12 @@ class Sandbox:
     def url(self) -> str:
         """Address of the Airflow UI and API."""
         return address(self.state, self.state.ports())
+
+    @property
+    def link(self) -> str:
+        """Where a browser finds the UI: behind Jupyter a path, which is right whatever that server is called."""
+        path = urlsplit(self.url).path
+        return f"{path}/" if path else self.url
 
     @property
     def password(self) -> str:
@@ -151,11 +158,11 @@ class Sandbox:
                 raise
         raise AssertionError("unreachable")
 
-    def prepare(self, progress: Progress = _silent) -> None:
-        """Make the folder and what it holds, and start nothing. Raises as `up` does."""
+    def prepare(self, progress: Progress = _silent, *, anywhere: bool = False) -> None:
+        """Make the folder and what it holds, and start nothing. ``anywhere``, and what is raised: as for `up`."""
         with self._turn(progress):
             if not self.state.is_running():
-                self.state.prepare()
+                self.state.prepare(anywhere=anywhere)
 
     @contextmanager
     def _turn(self, progress: Progress) -> Iterator[None]:

@@ -11,14 +11,18 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg2
 
 from windtunnel import airflow_env
 from windtunnel.errors import WindtunnelError
 from windtunnel.state import State
+
+if TYPE_CHECKING:
+    from windtunnel.sandbox import Sandbox
 
 IN_CONTAINERS = "WINDTUNNEL_CONTAINERS"  # set by docker-compose.yaml, in every container
 METADATA = "WINDTUNNEL_METADATA"  # the record of a connection, as JSON
@@ -35,12 +39,15 @@ class Surroundings:
     connections: Mapping[str, Record]
     metadata: Record
     data: Path
+    logs: Path  # with scheduler.log
 
     @classmethod
     def of(cls, state: State) -> Surroundings:
         """Those of a local sandbox, as it is now."""
         ports = state.ports()
-        return cls(airflow_env.connections(state, ports), airflow_env.metadata(state, ports), state.data)
+        return cls(
+            airflow_env.connections(state, ports), airflow_env.metadata(state, ports), state.data, state.logs
+        )
 
     @classmethod
     def from_environment(cls) -> Surroundings | None:
@@ -56,6 +63,7 @@ class Surroundings:
                 },
                 json.loads(os.environ[METADATA]),
                 Path(os.environ["WINDTUNNEL_DATA"]),
+                Path(os.environ["AIRFLOW__LOGGING__BASE_LOG_FOLDER"]),
             )
         except (KeyError, ValueError) as error:
             raise WindtunnelError(
@@ -99,14 +107,20 @@ def database(record: Record) -> Any:
 
 
 @contextlib.contextmanager
-def containers() -> Iterator[_Containers]:
+def containers(clock: datetime | None = None) -> Iterator[_Containers | Sandbox]:
     """What chapters run on where the containers are up: for ``--nbval-sandbox windtunnel.surroundings:containers``.
 
-    Raises WindtunnelError outside of them.
+    A chapter with a ``clock`` has a sandbox within this container. Raises WindtunnelError outside of them.
     """
+    from windtunnel.sandbox import temporary
+
     if not in_containers():
         raise WindtunnelError("This is none of the containers.", "run it in the container `lab`.")
-    yield _Containers()
+    if clock is None:
+        yield _Containers()
+    else:
+        with temporary(clock=clock) as sandbox:
+            yield sandbox
 
 
 class _Containers:
