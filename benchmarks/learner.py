@@ -1,7 +1,7 @@
 """The memory of one learner of a class: JupyterLab and the sandbox beside it, as a JupyterHub starts them.
 
-Idle, then while a chapter runs in a kernel of that server. ``python benchmarks/learner.py [--chapter NAME]`` prints a
-table and writes ``benchmarks/results/learner.json``. Linux only: proportional set size, so that what forks share
+Idle, then while a chapter runs in a kernel of that server. ``python benchmarks/learner.py [CHAPTER …]`` prints a table
+and writes ``benchmarks/results/learner.json``. Linux only: proportional set size, so that what forks share
 counts once. Of it, what is not a file's is charged to a container; pages of files are given back when memory is short.
 """
 
@@ -34,6 +34,7 @@ from windtunnel.waiting import poll
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 TOKEN = "of-this-benchmark"  # noqa: S105
+CHAPTERS = ["02-your-first-dag", "12-pools"]  # the first with tasks, and one with pools full and a dozen runs
 SETTLED = 30  # seconds from Airflow's first answer to the look at an idle server
 
 
@@ -85,8 +86,8 @@ def execute(url: str, runtime: Path, chapter: str, notebook: Path) -> None:
     client.stop_channels()
 
 
-def measured(chapter: str, folder: Path) -> dict[str, dict[str, int]]:
-    """The figures of a learner with folders of their own."""
+def measured(chapter: str, folder: Path) -> dict[str, Counter[str]]:
+    """The figures of a learner with folders of their own: ``idle``, and at most while the chapter runs."""
     runtime = folder / "runtime"
     environment = clean_environment() | {
         "HOME": str(folder),
@@ -112,7 +113,7 @@ def measured(chapter: str, folder: Path) -> dict[str, dict[str, int]]:
         execute(url, runtime, chapter, folder / f"work/notebooks/{chapter}.ipynb")
         peak.enough.set()
         peak.join()
-        return {"idle": dict(idle), "peak": dict(peak.most)}
+        return {"idle": idle, chapter: peak.most}
     finally:
         process.terminate()
         process.wait(60)
@@ -122,17 +123,17 @@ def measured(chapter: str, folder: Path) -> dict[str, dict[str, int]]:
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--chapter", default="02-your-first-dag")
-    chapter = parser.parse_args().chapter
-    with tempfile.TemporaryDirectory(prefix="windtunnel-") as name:
-        Path(name).chmod(0o711)  # root's Postgres runs under another account
-        found = measured(chapter, Path(name))
+    parser.add_argument("chapters", nargs="*", default=CHAPTERS)
+    found: dict[str, Counter[str]] = {}
+    for chapter in parser.parse_args().chapters:
+        with tempfile.TemporaryDirectory(prefix="windtunnel-") as name:
+            Path(name).chmod(0o711)  # root's Postgres runs under another account
+            found |= measured(chapter, Path(name))
     table = Table("MB", "all", "not of files")
     for moment, look in found.items():
         table.add_row(moment, str(look["Pss"]), str(look["Anon"] + look["Shmem"]))
     Console().print(table)
     result = {
-        "chapter": chapter,
         "megabytes": {moment: look["Pss"] for moment, look in found.items()},
         "not_of_files": {moment: look["Anon"] + look["Shmem"] for moment, look in found.items()},
         "measured": datetime.now(UTC).date().isoformat(),

@@ -311,7 +311,7 @@ def test_what_came_is_counted_once_whatever_happened_to_the_series(tmp_path):
     def at(when: str, expression: str, value: int, labels: str) -> dict:
         return {"expr": expression, "eval_time": when, "exp_samples": [{"labels": labels, "value": value}]}
 
-    labels = '{dag_id="orders", run_type="scheduled", state="success"}'
+    labels = '{job="airflow", dag_id="orders", run_type="scheduled", state="success"}'
     record = f"airflow:runs_finished:new{labels}"
     trial = {
         "rule_files": [str(FOLDER / "rules.yml")],
@@ -319,20 +319,23 @@ def test_what_came_is_counted_once_whatever_happened_to_the_series(tmp_path):
         "tests": [
             {
                 "interval": "15s",
-                # None, one, three, no more, a scrape that failed, no more; then two since the exporter began anew.
+                # None, one, three, no more, a scrape that failed, no more; then the exporter was started again, and
+                # there came three; and again, between two scrapes: two.
                 "input_series": [
                     {
                         "series": f"airflow_dagrun_duration_seconds_count{labels}",
-                        "values": "_ 1 3 3 stale 3 2",
-                    }
+                        "values": "_ 1 3 3 stale 3 stale 3 2",
+                    },
+                    {"series": 'process_start_time_seconds{job="airflow"}', "values": "-999x5 stale 100 115"},
                 ],
                 "promql_expr_test": [
                     at("15s", record, 1, record),
                     at("30s", record, 2, record),
                     at("45s", record, 0, record),
                     at("75s", record, 0, record),
-                    at("90s", record, 2, record),
-                    at("90s", finished, 5, '{state="success"}'),
+                    at("105s", record, 3, record),
+                    at("120s", record, 2, record),
+                    at("120s", finished, 8, '{state="success"}'),
                 ],
             }
         ],
