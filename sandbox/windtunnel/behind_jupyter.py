@@ -54,7 +54,7 @@ def configure(config: Any, port: int = 8888) -> None:
 def _entry() -> Server:
     icon = repo_root() / "sandbox/jupyter/airflow.svg"
     tile = {"title": "Airflow", "icon_path": str(icon)}
-    return Server(name=NAME, absolute_url=True, update_last_activity=_is_by_a_person, launcher_entry=tile)
+    return Server(name=NAME, absolute_url=True, launcher_entry=tile)
 
 
 def _jupyter_server_extension_points() -> list[dict[str, str]]:
@@ -81,8 +81,8 @@ class Handler(NamedLocalProxyHandler):  # type: ignore[misc]
     """Passes requests on to the sandbox as it is now: when it starts anew, its port may be another."""
 
     def is_visit(self) -> bool:
-        """Whether a person follows a link, or a page that they opened asks for more."""
-        return bool(self.request.headers.get("Sec-Fetch-Mode") == "navigate")
+        """Whether a person wants a page, or a page that they have open asks for more."""
+        return "text/html" in self.request.headers.get("Accept", "")
 
     async def proxy(self, _port: int, path: str) -> Any:
         """Pass a request on. Somebody's visit starts a sandbox that is down; requests of an open page do not."""
@@ -140,8 +140,3 @@ def _port_under(path: str) -> int:
             "`windtunnel down` in a terminal of this server, then open this page again.",
         )
     return found.port
-
-
-def _is_by_a_person(handler: Handler) -> bool:
-    """Whether a request is a sign of somebody there: an open page of Airflow's asks for news for ever."""
-    return bool(handler.request.method != "GET" or handler.is_visit())

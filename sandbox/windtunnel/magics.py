@@ -26,8 +26,8 @@ WITH_CONTAINERS = (
     "User <code>admin</code>, password <code>AIRFLOW_PASSWORD</code> of the file <code>.env</code>."
 )
 IN_THIS_CONTAINER = (
-    "out of your browser's reach. The containers' Airflow has no clock to turn, so this one is a sandbox within the "
-    "container of JupyterLab; <code>windtunnel down</code> in a terminal there frees its memory."
+    "<code>windtunnel ui</code> in a terminal tells the password. The containers' Airflow has no clock to turn, so this "
+    "one is a sandbox within the container of JupyterLab; <code>windtunnel down</code> frees its memory."
 )
 
 
@@ -57,14 +57,14 @@ def _banner(found: session.Session) -> Banner:
     somebody = in_lab() or in_terminal()
     banner = Banner(
         found.airflow.check_version(),
-        found.airflow.url if somebody else None,
+        (found.sandbox.link if found.sandbox else found.airflow.url) if somebody else None,
         style() if somebody else "",
         text(moment(clock)) if clock else "",
     )
     if not in_containers():
         return banner
-    if found.sandbox:  # its web interface is out of reach
-        return replace(banner, url=None, way_in=IN_THIS_CONTAINER)
+    if found.sandbox:
+        return replace(banner, way_in=IN_THIS_CONTAINER)
     return replace(banner, url=os.environ.get(PUBLISHED) if somebody else None, way_in=WITH_CONTAINERS)
 
 

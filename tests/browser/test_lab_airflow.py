@@ -53,7 +53,7 @@ def test_the_tile_opens_airflow_which_shows_a_dag_and_a_tasks_log_after_its_logi
     airflow.wait_for_selector("text=Welcome", timeout=60_000)
     airflow.on("response", lambda r: failed.append(f"{r.status}: {r.url}") if r.status >= 400 else None)
     airflow.goto(f"{server.url}airflow/dags/looked_at")
-    airflow.wait_for_selector("text=Last 1 Dag Run", timeout=60_000)
+    airflow.wait_for_selector("text=Latest Run", timeout=60_000)
     airflow.goto(f"{server.url}airflow/dags/looked_at/runs/{quote(run, safe='')}/tasks/one")
     airflow.wait_for_selector("text=a line of the task's log", timeout=60_000)
     assert failed == []
