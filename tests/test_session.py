@@ -197,8 +197,8 @@ def test_the_databases_of_an_airflow_elsewhere_stay_closed(
 ) -> None:
     elsewhere.setenv("WINDTUNNEL_TOKEN", sandbox.airflow()._new_token())
     connect()
-    assert "Only the local sandbox" in refused(lambda: metadata("select 1")).message
-    assert "Only the local sandbox" in refused(lambda: warehouse("select 1")).message
+    assert "shares neither databases nor folders" in refused(lambda: metadata("select 1")).message
+    assert "shares neither databases nor folders" in refused(lambda: warehouse("select 1")).message
 
 
 # --- the local sandbox ---------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import socket
 import sys
 import urllib.request
 from collections.abc import Callable
+from typing import Any
 
 HEARTBEAT = 30  # seconds; components beat every two
 TIMEOUT = 5
@@ -24,12 +25,22 @@ def api_server() -> str:
     return "" if found == "healthy" else f"its database is {found}"
 
 
-def job(kind: str) -> str:
-    """This container's component has written a heartbeat into the database a moment ago."""
+def _connect() -> Any:
     import psycopg2
 
     url = os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].replace("postgresql+psycopg2", "postgresql")
-    with psycopg2.connect(url, connect_timeout=TIMEOUT) as connection, connection.cursor() as cursor:
+    return psycopg2.connect(url, connect_timeout=TIMEOUT)
+
+
+def database() -> str:
+    """Airflow's database lets this container in."""
+    _connect().close()
+    return ""
+
+
+def job(kind: str) -> str:
+    """This container's component has written a heartbeat into the database a moment ago."""
+    with _connect() as connection, connection.cursor() as cursor:
         cursor.execute(
             "select extract(epoch from now() - max(latest_heartbeat)) from job "
             "where job_type = %s and state = 'running' and hostname like %s",
@@ -68,6 +79,7 @@ def lab() -> str:
 
 
 CHECKS: dict[str, Callable[[], str]] = {
+    "database": database,
     "api-server": api_server,
     "scheduler": lambda: job("SchedulerJob"),
     "dag-processor": lambda: job("DagProcessorJob"),

@@ -26,8 +26,8 @@ WITH_CONTAINERS = (
     "User <code>admin</code>, password <code>AIRFLOW_PASSWORD</code> of the file <code>.env</code>."
 )
 IN_THIS_CONTAINER = (
-    "<code>windtunnel ui</code> in a terminal tells the password. The containers' Airflow has no clock to turn, so this "
-    "one is a sandbox within the container of JupyterLab; <code>windtunnel down</code> frees its memory."
+    "<code>windtunnel ui</code> in a terminal tells the password. The containers' Airflow has no clock to turn, so "
+    "this one is a sandbox within the container of JupyterLab; <code>windtunnel down</code> frees its memory."
 )
 
 
