@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = Path(__file__).parent / "results" / "containers.json"
-SETTLING = 40  # seconds between the last green light and the look at memory
+SETTLING = 20  # seconds between the last green light and the look at memory
 UNITS = {"MiB": 1, "GiB": 1024, "KiB": 1 / 1024}
 
 

@@ -263,6 +263,20 @@ def test_a_fresh_chapter_forgets_its_own_dags_and_no_others(
     second.fresh()
 
 
+def test_a_run_of_the_same_date_in_a_fresh_chapter_has_a_log_of_its_own(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = chapter(monkeypatch, "01-first")
+    for _ in range(2):
+        session.fresh()
+        source = DAG.format(name="says").replace("time.sleep(", 'print("once"); time.sleep(')
+        dagcell.save(session, dagcell.Cell(source))
+        run = trigger("says", logical_date="2026-03-01", unpause=True)
+        run.watch()
+        assert repr(run.log("work")).count("once") == 1
+    session.fresh()
+
+
 def test_a_fresh_chapter_ends_runs_that_still_go_on(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

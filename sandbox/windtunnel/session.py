@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,9 @@ class Session:
         poll(lambda: True if all(dag.is_stale for dag in self._mine()) else None, timeout=5, every=0.05)
         for dag in self._mine():
             self._forget(dag.dag_id)
+            if self.is_near():
+                # A run of the same date writes into the same files again, behind what is there.
+                shutil.rmtree(self.around().task_logs / f"dag_id={dag.dag_id}", ignore_errors=True)
 
     def _mine(self) -> list[Any]:
         """Airflow's records of this chapter's DAGs, those whose files are gone included."""

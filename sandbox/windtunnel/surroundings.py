@@ -40,13 +40,18 @@ class Surroundings:
     metadata: Record
     data: Path
     logs: Path  # with scheduler.log
+    task_logs: Path  # a folder for each DAG
 
     @classmethod
     def of(cls, state: State) -> Surroundings:
         """Those of a local sandbox, as it is now."""
         ports = state.ports()
         return cls(
-            airflow_env.connections(state, ports), airflow_env.metadata(state, ports), state.data, state.logs
+            airflow_env.connections(state, ports),
+            airflow_env.metadata(state, ports),
+            state.data,
+            state.logs,
+            state.task_logs,
         )
 
     @classmethod
@@ -55,6 +60,7 @@ class Surroundings:
         if not in_containers():
             return None
         try:
+            logs = Path(os.environ["AIRFLOW__LOGGING__BASE_LOG_FOLDER"])
             return cls(
                 {
                     name.removeprefix(_CONNECTION).lower(): json.loads(value)
@@ -63,7 +69,8 @@ class Surroundings:
                 },
                 json.loads(os.environ[METADATA]),
                 Path(os.environ["WINDTUNNEL_DATA"]),
-                Path(os.environ["AIRFLOW__LOGGING__BASE_LOG_FOLDER"]),
+                logs,
+                logs,
             )
         except (KeyError, ValueError) as error:
             raise WindtunnelError(
@@ -119,6 +126,8 @@ def containers(clock: datetime | None = None) -> Iterator[_Containers | Sandbox]
     if clock is None:
         yield _Containers()
     else:
+        for name in ("WINDTUNNEL_URL", "WINDTUNNEL_DAGS"):
+            os.environ.pop(name, None)  # they lead to the containers' Airflow
         with temporary(clock=clock) as sandbox:
             yield sandbox
 
