@@ -51,6 +51,12 @@ def memory(project: str, executor: str) -> dict[str, float]:
     return found
 
 
+def write(results: object, images: str) -> None:
+    """Keep what has been measured so far."""
+    where = {"cpus": os.cpu_count(), "system": platform.platform(), "load": os.getloadavg(), "images": images}
+    RESULT.write_text(json.dumps({"machine": where, "results": results}, indent=1) + "\n")
+
+
 def main() -> None:
     """Measure, print, write the result."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
@@ -70,14 +76,8 @@ def main() -> None:
                     time.sleep(SETTLING)
                     mine["memory"].append(memory(project, executor))
                 compose(project, executor, "down", "-t", "20", *(["-v"] if kind == "again" else []))
+            write(results, options.images)
             print(executor, {name: values[-1] for name, values in mine.items()}, flush=True)
-    where = {
-        "cpus": os.cpu_count(),
-        "system": platform.platform(),
-        "load": os.getloadavg(),
-        "images": options.images,
-    }
-    RESULT.write_text(json.dumps({"machine": where, "results": results}, indent=1) + "\n")
     for executor, mine in results.items():
         total = [sum(each.values()) for each in mine["memory"]]  # type: ignore[attr-defined]
         first, again = statistics.median(mine["first"]), statistics.median(mine["again"])

@@ -107,7 +107,7 @@ def database(record: Record) -> Any:
     except psycopg2.OperationalError as error:
         raise WindtunnelError(
             f"Postgres does not let the role {record['login']} in: {str(error).strip()}",
-            "`make status` tells whether it is up." if in_containers() else "`windtunnel status` tells more.",
+            "`docker compose ps` on your machine tells whether it is up." if in_containers() else "`windtunnel status` tells more.",
         ) from error
     connection.autocommit = True
     return connection
