@@ -105,9 +105,10 @@ def database(record: Record) -> Any:
             options="",
         )
     except psycopg2.OperationalError as error:
+        command = "docker compose ps" if in_containers() else "windtunnel status"
         raise WindtunnelError(
             f"Postgres does not let the role {record['login']} in: {str(error).strip()}",
-            "`docker compose ps` on your machine tells whether it is up." if in_containers() else "`windtunnel status` tells more.",
+            f"`{command}` tells whether it is up.",
         ) from error
     connection.autocommit = True
     return connection
