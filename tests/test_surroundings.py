@@ -12,6 +12,7 @@ import pytest
 from windtunnel import (
     airflow_command,
     airflow_env,
+    clock,
     dagcell,
     data_file,
     metadata,
@@ -115,6 +116,16 @@ def test_a_chapter_on_time_leaves_for_a_sandbox_within_the_container(container: 
     assert "WINDTUNNEL_URL" not in os.environ
     assert dags_dir().name == "dags-of-the-clock"
     assert not airflow_command._is_for_containers()
+
+
+def test_who_empties_the_address_leaves_too_and_the_clock_says_so(container: pytest.MonkeyPatch) -> None:
+    connect()
+    with pytest.raises(WindtunnelError) as caught:
+        clock.reset("2026-03-01")
+    assert "`%env WINDTUNNEL_URL=`" in caught.value.next_step
+    container.setenv("WINDTUNNEL_URL", "")
+    session_._leave_for_the_clock()
+    assert dags_dir().name == "dags-of-the-clock"
 
 
 def test_any_other_chapter_stays(container: pytest.MonkeyPatch) -> None:

@@ -23,12 +23,12 @@ from windtunnel.airflow_env import PREFIX
 from windtunnel.errors import WindtunnelError
 from windtunnel.paths import repo_root, state_dir, work_dir
 from windtunnel.sandbox import Sandbox
+from windtunnel.surroundings import PUBLISHED
 
 if TYPE_CHECKING:
     from jupyter_server.serverapp import ServerApp
 
 NAME = "airflow"  # the last part of the path
-PUBLISHED = "WINDTUNNEL_PUBLISHED"  # where docker-compose.yaml has the UI of the containers' Airflow
 # A forwarded port of GitHub Codespaces: pages come from that address, requests say "localhost".
 CODESPACE = ("CODESPACE_NAME", "GITHUB_CODESPACES_PORT_FORWARDING_DOMAIN")
 

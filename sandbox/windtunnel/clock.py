@@ -12,6 +12,7 @@ from windtunnel.errors import WindtunnelError, interrupted_means
 from windtunnel.live import in_lab, in_terminal
 from windtunnel.moments import When, moment, text
 from windtunnel.session import Session, connect, current
+from windtunnel.surroundings import in_containers
 from windtunnel.views.strip import Strip
 from windtunnel.waiting import poll
 
@@ -190,6 +191,11 @@ def _sandbox(session: Session) -> Sandbox:
 
 
 def _elsewhere() -> WindtunnelError:
+    if in_containers():
+        return WindtunnelError(
+            "The containers' Airflow has no clock to turn.",
+            "have a sandbox in this container: `%env WINDTUNNEL_URL=` in a cell, then `%load_ext windtunnel` again.",
+        )
     return WindtunnelError(
         "Only the local sandbox has a clock, and WINDTUNNEL_URL names another Airflow.",
         "unset WINDTUNNEL_URL.",

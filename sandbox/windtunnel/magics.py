@@ -12,7 +12,7 @@ from windtunnel.errors import WindtunnelError, interrupted_means
 from windtunnel.live import in_lab, in_terminal, live_view
 from windtunnel.moments import moment, text
 from windtunnel.style import style
-from windtunnel.surroundings import in_containers
+from windtunnel.surroundings import PUBLISHED, in_containers
 from windtunnel.views.banner import Banner
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from windtunnel.views.graph import Graph
 
 USAGE = "%%dag [NAME] [--many]"
-PUBLISHED = "WINDTUNNEL_PUBLISHED"  # where docker-compose.yaml has the web interface for the reader's browser
 WITH_CONTAINERS = (
     "User <code>admin</code>, password <code>AIRFLOW_PASSWORD</code> of the file <code>.env</code>."
 )

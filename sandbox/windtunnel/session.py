@@ -147,8 +147,11 @@ def connect(progress: Progress = lambda _phase: None, *, start: bool = False) ->
 
 
 def _leave_for_the_clock() -> None:
-    """A chapter that turns the clock cannot do so with the containers' Airflow: it has a sandbox in this container."""
-    if dated.start_of(chapter_name()) is not None:
+    """Who turns the clock cannot do so with the containers' Airflow, and has a sandbox in this container.
+
+    That is a chapter with a date, or a notebook whose reader has emptied ``WINDTUNNEL_URL``.
+    """
+    if dated.start_of(chapter_name()) is not None or not os.environ.get("WINDTUNNEL_URL"):
         os.environ.pop("WINDTUNNEL_URL", None)
         # Both parse all they find: each is to have a folder of its own.
         os.environ["WINDTUNNEL_DAGS"] = str(work_dir() / "dags-of-the-clock")

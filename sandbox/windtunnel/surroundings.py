@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from windtunnel.sandbox import Sandbox
 
 IN_CONTAINERS = "WINDTUNNEL_CONTAINERS"  # set by docker-compose.yaml, in every container
+PUBLISHED = "WINDTUNNEL_PUBLISHED"  # where the reader's browser finds the containers' Airflow
 METADATA = "WINDTUNNEL_METADATA"  # the record of a connection, as JSON
 _CONNECTION = "AIRFLOW_CONN_"
 _SHARED = ("AIRFLOW_", "WINDTUNNEL_")

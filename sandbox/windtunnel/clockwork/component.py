@@ -49,7 +49,9 @@ where not dag.is_paused and (
     select from dag_run as other where other.dag_id = run.dag_id and other.state = 'running')))
 """
 _LIMIT = 2000  # runs told of in one look
-BEGINNING = 5.0  # seconds of real time in which a trigger that is to sleep has fallen asleep, on a busy machine too
+BEGINNING = (
+    5.0  # seconds of real time in which a trigger that is to sleep has fallen asleep, on a busy machine too
+)
 STARVED = 10  # loops in which a task that could run found no slot
 
 
