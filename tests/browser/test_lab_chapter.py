@@ -223,11 +223,14 @@ def code(notebook: nbformat.NotebookNode) -> list[Any]:
 
 
 def shown(notebook: nbformat.NotebookNode) -> list[list[tuple[str, str]]]:
-    """What each cell of code shows as text, without the cells nobody compares."""
+    """What each cell of code shows as text, without the cells nobody compares.
+
+    What shows nothing is left out: the place of a live view, which was there because something took over a second.
+    """
     return [
         []
         if "nbval-ignore-output" in cell.metadata.get("tags", []) or cell.source.startswith("# not compared")
-        else [(output.output_type, text_of(output)) for output in cell.outputs]
+        else [(output.output_type, text) for output in cell.outputs if (text := text_of(output))]
         for cell in code(notebook)
     ]
 
