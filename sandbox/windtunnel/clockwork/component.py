@@ -10,6 +10,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection, Listener
 from pathlib import Path
@@ -83,7 +84,7 @@ class Watcher:
         from airflow.models.dagrun import DagRun
         from sqlalchemy import or_, select
 
-        with _session() as session:
+        with _snapshot() as session:  # else one that is made between the two questions is in neither answer
             made = DagRun.id > self.hands.get(TOLD)
             by_schedule = DagRun.run_type.in_(("scheduled", "asset_triggered", "asset_materialization"))
             going = DagRun.state.in_(("queued", "running"))
@@ -94,7 +95,7 @@ class Watcher:
 
     def end(self) -> dict[str, Any]:
         """The runs there were: they will not be told of again."""
-        with _session() as session:
+        with _snapshot() as session:
             self.hands.put(TOLD, self._newest(session))
             return {"runs": self._runs(session)}
 
@@ -111,9 +112,7 @@ class Watcher:
         last time if anything has happened.
         """
         loops = self.hands.get(LOOPS)
-        with _session() as session:
-            # One snapshot for all questions: a task that ends between two of them would be seen by neither.
-            session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+        with _snapshot() as session:  # a task that ends between two questions would be seen by neither
             now = datetime.now(UTC)
             self._begin_look()
             found: dict[str, Any] = {"quiet": False, "next": None}
@@ -355,6 +354,14 @@ def _session() -> Any:
 
     made: Any = session
     return made.create_session()
+
+
+@contextmanager
+def _snapshot() -> Iterator[Any]:
+    """A session to which all questions are answered as of one moment."""
+    with _session() as session:
+        session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+        yield session
 
 
 def serve(folder: Path) -> None:
