@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test book notebooks check watch grade prove up down clean lint lock
+.PHONY: help setup lab test book notebooks check watch grade prove bench up down clean lint lock
 
 help: ## this list
 	@echo "Windtunnel: learn Apache Airflow by running it."
@@ -53,6 +53,9 @@ grade: setup ## grade what a class handed in: make grade FOLDER=handed-in ARGS="
 
 prove: setup ## prove that the checks tell right from wrong, on all known answers: make prove ARGS=01
 	@$(BIN)/windtunnel prove $(ARGS)
+
+bench: setup ## measure Windtunnel beside what people use today: make bench ARGS=--quick
+	@$(BIN)/windtunnel bench $(ARGS)
 
 up: ## start the containers: Airflow with JupyterLab, by Docker Compose (ARGS=--celery)
 	@$(PYTHON) sandbox/containers.py up $(ARGS)

@@ -476,6 +476,30 @@ def test_the_second_check_finds_the_engine_warm(tmp_path):
         assert seen == [], f"it had to be started again (the check took {monotonic:.1f} s)"
 
 
+def test_the_warm_process_leaves_when_it_is_told_to_and_takes_its_folders_along(tmp_path):
+    code = f"""if True:
+        import sys
+        from pathlib import Path
+        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        from answers_on_trial import on_trial
+        on_trial(Path({str(tmp_path)!r}), {HELLO!r})
+        """
+    state, temporary = tmp_path / "state", tmp_path / "temporary"
+    temporary.mkdir()
+    names = {"WINDTUNNEL_STATE": str(state), "TMPDIR": str(temporary)}
+    subprocess.run([sys.executable, "-c", code], env=os.environ | names, check=True)
+
+    def homes():
+        sockets = f"windtunnel-engine-{os.getuid()}"
+        return [path for path in temporary.glob("windtunnel-engine-*") if path.name != sockets]
+
+    [warm] = engine(state)
+    assert homes()
+    warm.terminate()
+    assert psutil.wait_procs([warm], timeout=20)[1] == []
+    assert homes() == []
+
+
 def test_a_client_that_leaves_ends_its_check(tmp_path):
     text = tasks("""\
         @task

@@ -11,6 +11,7 @@ import io
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -744,3 +745,15 @@ def test_nbval_stops_at_the_first_failure_and_still_tears_down(tree: Path) -> No
     assert "1 failed" in said
     assert "passed" not in said
     assert diary(tree)[2:] == ["entered", "left"]
+
+
+def test_no_two_chapters_have_a_dag_of_the_same_name() -> None:
+    """A reader who does both has both files, and Airflow refuses the second."""
+    chapters: dict[str, set[str]] = {}
+    for path in sorted((repo_root() / "book").glob("[0-9]*.md")):
+        for cell in re.findall(r"^```\{code-cell\} ipython3\n(.*?)^```", path.read_text(), re.M | re.S):
+            if "%%dag" in cell:
+                for found in re.findall(r'\bDAG\(\s*"(\w+)"|@dag\b[^\n]*\ndef (\w+)', cell):
+                    chapters.setdefault("".join(found), set()).add(path.name)
+    assert len(chapters) > 50
+    assert {name: where for name, where in chapters.items() if len(where) > 1} == {}

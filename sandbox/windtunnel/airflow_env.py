@@ -31,6 +31,7 @@ QUICK = {
     "SCHEDULER__JOB_HEARTBEAT_SEC": "2",  # [5 s]
     "TRIGGERER__JOB_HEARTBEAT_SEC": "2",
     "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",  # [5 s] upstream sleeps this long after a task's pipes close
+    "DATABASE__CHECK_MIGRATIONS": "False",  # [True] this version made the tables; each component would import Alembic
     "API__WORKERS": "1",
     "API__DAG_CACHE_TTL": "1",  # [3600 s] an edited DAG's new shape shows at once
 }

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from windtunnel.console import err, out
+from windtunnel.errors import WindtunnelError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +30,7 @@ def register(app: typer.Typer) -> None:
     for command, example in (
         (notebooks, "windtunnel notebooks 02 --jobs 1"),
         (prove, "windtunnel prove 01 05"),
+        (bench, "windtunnel bench --quick"),
     ):
         app.command(epilog=f"Example: {example}", rich_help_panel=PANEL)(command)
 
@@ -117,3 +122,48 @@ def _shown(console: Console, total: int) -> Iterator[Callable[[Outcome], None]]:
             bars.update(task, advance=1, told=f"{bad}[dim]{name}[/]")
 
         yield step
+
+
+def bench(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Subjects, see --list. All, if left out.", metavar="[SUBJECT]..."),
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Each once, the long ones left out: about ten minutes.")
+    ] = False,
+    out_folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="Folder for results. benchmarks/results, or _build/benchmarks with --quick."
+        ),
+    ] = None,
+    only_list: Annotated[bool, typer.Option("--list", help="Name the subjects; measure nothing.")] = False,
+    redraw: Annotated[
+        bool,
+        typer.Option("--redraw", help="Page, plots and README from the results there are; measure nothing."),
+    ] = False,
+) -> None:
+    """Measure Windtunnel beside what people use today: in turn, on this machine, with nothing else at work.
+
+    The whole takes more than an hour. Peers are installed the first time,
+    in environments of their own below _build. Results are written as they
+    come: a table, JSON and a plot for each subject.
+
+    Exit code 0: all was measured. 1: a side failed; the table says which.
+    2: nothing could be measured. 130: interrupted; what there is is kept.
+    """
+    from windtunnel.paths import repo_root
+
+    root = repo_root()
+    if not (root / "benchmarks/command.py").is_file():
+        raise WindtunnelError("The benchmarks are not here.", "run them in a clone of Windtunnel.")
+    sys.path.insert(0, str(root))
+    command = import_module("benchmarks.command")
+    if only_list:
+        command.listed(out)
+        return
+    if redraw:
+        command.publish(out_folder or root / "benchmarks/results", None if out_folder else root)
+        return
+    raise typer.Exit(command.run(names or [], quick=quick, folder=out_folder, out=out, err=err))

@@ -91,9 +91,19 @@ def preload(shims: Shims | None = None) -> Iterator[str]:
     patches.apply(airflow.__version__)
     if shims:
         shims.install_in_airflow()
+    work_that_all_would_do()
     gc.collect()
     gc.freeze()  # keeps the collector from writing to, and so copying, shared pages
     gc.enable()
+
+
+def work_that_all_would_do() -> None:
+    """What each component does as it starts, done once: the parser of commands, the mapping of models to tables."""
+    from airflow.cli.cli_parser import get_parser
+    from sqlalchemy.orm import configure_mappers
+
+    get_parser()
+    configure_mappers()
 
 
 def airflow(name: str) -> Callable[[], None]:

@@ -6,20 +6,23 @@ leaves Airflow as it is, and everything works without them, more slowly.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import gc
 import os
+import select
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 VERSION = "3.3.2"
-BUSY_SLEEP, IDLE_SLEEP, LINGER = 0.02, 0.25, 3.0  # seconds
+BUSY_SLEEP, IDLE_SLEEP, LINGER = 0.02, 0.5, 3.0  # seconds; what comes through the API server wakes it at once
 LOOK_EVERY = 0.1  # seconds between looks at the DAG folder
 
 
 def apply(version: str) -> bool:
-    """Apply all five if ``version`` is the one they are for. Returns whether they were."""
+    """Apply all that a sandbox wants if ``version`` is the one they are for. Returns whether they were."""
     if version != VERSION or os.environ.get("WINDTUNNEL_PATCHES") == "off":
         return False
     reap_finished_tasks_at_once()
@@ -27,6 +30,9 @@ def apply(version: str) -> bool:
     wake_on_changed_files()
     close_ended_backfills_soon()
     serve_tasks_of_this_version_only()
+    keep_shared_memory_shared()
+    wake_the_scheduler()
+    read_metrics_once()
     return True
 
 
@@ -180,6 +186,86 @@ def serve_tasks_of_this_version_only() -> None:
         versions.bundle = VersionBundle(HeadVersion(), Version(API_VERSION))
         routes = execution_api_router.routes
         routes[:] = [route for route in routes if _DELETED_ROUTE_TAG not in getattr(route, "tags", [])]
+
+
+def wake_the_scheduler() -> None:
+    """The scheduler sleeps between loops; whatever is asked of the API server, or told by a task, wakes it."""
+    from airflow.api_fastapi import app as module
+    from airflow.jobs import scheduler_job_runner
+
+    scheduler: Any = scheduler_job_runner
+    bell, upstream = Bell(), module.create_app
+
+    @functools.wraps(upstream)
+    def create_app(*args: Any, **kwargs: Any) -> Any:
+        made = upstream(*args, **kwargs)
+        made.add_middleware(bell.on_requests)
+        return made
+
+    module.create_app = create_app
+    scheduler.time = bell
+
+
+class Bell:
+    """Stands in for the module ``time``, for a sleep that ends when the bell rings.
+
+    It is a pipe that all forks inherit. Where nobody rings, a sleep is as long as it was.
+    """
+
+    def __init__(self) -> None:
+        self._hears, self._rings = os.pipe()
+        os.set_blocking(self._hears, False)
+        os.set_blocking(self._rings, False)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(time, name)
+
+    def ring(self) -> None:
+        """End the sleep, or the next one."""
+        with contextlib.suppress(BlockingIOError):  # full: it has been rung often enough
+            os.write(self._rings, b".")
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep so many seconds, in real time, unless the bell rings."""
+        if select.select([self._hears], [], [], seconds)[0]:
+            with contextlib.suppress(BlockingIOError):
+                os.read(self._hears, 4096)
+
+    def on_requests(self, app: Any) -> Any:
+        """An ASGI middleware: rings after each request that may have given the scheduler something to do.
+
+        Looking gives it nothing, and neither does a task's heartbeat.
+        """
+
+        async def called(scope: Any, receive: Any, send: Any) -> None:
+            await app(scope, receive, send)
+            if scope["type"] == "http" and scope["method"] not in ("GET", "HEAD"):
+                path = scope["path"]
+                if "/execution/" not in path or path.endswith("/state"):
+                    self.ring()
+
+        return called
+
+
+def keep_shared_memory_shared() -> None:
+    """The scheduler gives the collector all that was frozen, which then writes to, and so copies, every shared page."""
+    from airflow.executors.local_executor import LocalExecutor
+
+    executor: Any = LocalExecutor
+
+    def spawn(self: Any, number: int) -> None:
+        gc.freeze()
+        for _ in range(number):
+            self._spawn_worker()
+
+    executor._spawn_workers_with_gc_freeze = spawn
+
+
+def read_metrics_once() -> None:
+    """Each component reads a long file of YAML at its first metric, sent or not; have forks inherit it."""
+    from airflow._shared.observability.metrics import stats
+
+    stats._get_registry()
 
 
 def _file_dates(folders: Any) -> frozenset[tuple[str, int]]:

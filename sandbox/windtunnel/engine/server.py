@@ -117,6 +117,10 @@ def _end(process: int) -> None:
     os.waitpid(process, 0)
 
 
+def _leave(*_: object) -> None:
+    sys.exit(0)
+
+
 def main() -> int:
     """Serve; returns 0. The folder then holds no socket any more."""
     parser = argparse.ArgumentParser(prog="python -m windtunnel.engine.server")
@@ -125,11 +129,12 @@ def main() -> int:
     parser.add_argument("mark")
     options = parser.parse_args()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGTERM, _leave)
     home = Path(tempfile.mkdtemp(prefix="windtunnel-engine-"))
     unfinished = options.socket.with_suffix(f".{os.getpid()}")
     try:
         ground = prepare(options.template, home, lambda step: print(step, flush=True))
+        signal.signal(signal.SIGTERM, _leave)  # the first task has left Airflow's own handler, which goes on
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(str(unfinished))
         unfinished.chmod(0o600)
