@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ import pytest
 
 from benchmarks import command, figures, plots, report
 from benchmarks.harness import Bench, Comparison, Curve, Subject, Target, compare, grow, steps
-from sandboxes import ROOT, windtunnel
+from sandboxes import COMMAND, ROOT, environment
 from windtunnel import cli
 from windtunnel.errors import WindtunnelError
 
@@ -227,7 +228,13 @@ def test_every_subject_is_listed_and_no_other_module_lies_about() -> None:
 
 def test_a_subject_is_measured_for_real(tmp_path: Path) -> None:
     """The one whose peers need nothing to be installed. What it takes is nobody's business here."""
-    done = windtunnel(tmp_path, "bench", "visible", "--quick", "--out", str(tmp_path / "out"), timeout=280)
+    done = subprocess.run(
+        [COMMAND, "bench", "visible", "--quick", "--out", str(tmp_path / "out")],
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     results = report.written(tmp_path / "out")
     assert results

@@ -9,7 +9,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import Any
 import psutil
 
 from benchmarks.peers import plain_environment
+from windtunnel import processes
 from windtunnel.paths import repo_root
 
 SERVER = "windtunnel.engine.server"  # the module that the warm process runs
@@ -82,29 +82,13 @@ class Course:
         return [str(Path(sys.executable).parent / "windtunnel"), *map(str, arguments)]
 
     def end_engine(self) -> None:
-        """End the warm process of this course, if there is one, and with it what it has forked.
-
-        It leaves by itself within five seconds when the code it was started from is another one.
-        """
-        (self.folder / "sandbox" / "windtunnel" / "another.py").touch()
+        """End the warm process of this course, if there is one, and with it what it has forked."""
         found = []
         for process in psutil.process_iter(["cmdline"]):
             words = process.info["cmdline"] or []
             if SERVER in words and any(word.startswith(f"{self.state}/") for word in words):
                 found.append(process)
-        for process in found:
-            _end(process)
-
-
-def _end(process: psutil.Process) -> None:
-    """Wait until it has left; not for ever. Nobody may be there to reap it: a zombie has ended."""
-    with contextlib.suppress(psutil.Error):
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            if process.status() == psutil.STATUS_ZOMBIE:
-                return
-            time.sleep(0.05)
-        process.kill()
+        processes.end(found, grace=20.0)
 
 
 @contextmanager

@@ -31,7 +31,6 @@ QUICK = {
     "SCHEDULER__JOB_HEARTBEAT_SEC": "2",  # [5 s]
     "TRIGGERER__JOB_HEARTBEAT_SEC": "2",
     "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",  # [5 s] upstream sleeps this long after a task's pipes close
-    "DATABASE__CHECK_MIGRATIONS": "False",  # [True] this version made the tables; each component would import Alembic
     "API__WORKERS": "1",
     "API__DAG_CACHE_TTL": "1",  # [3600 s] an edited DAG's new shape shows at once
 }
@@ -86,6 +85,7 @@ def airflow_environment(state: State, ports: Ports) -> dict[str, str]:
         "CORE__EXECUTION_API_SERVER_URL": f"{api}/execution/",
         "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(password_file(state)),
         "DATABASE__SQL_ALCHEMY_CONN": postgres.url(state.database("airflow")),
+        "DATABASE__CHECK_MIGRATIONS": "False",  # this version made the tables; each component would import Alembic
         "API__PORT": str(ports.api),
         "API__BASE_URL": api,
         "API__SECRET_KEY": secrets["api"],
