@@ -94,6 +94,7 @@ class Standalone:
         except BaseException:
             self.stop()
             raise
+        self._components = self.process.children()
         return took()
 
     def _can_be_used(self, since: datetime) -> bool:
@@ -108,6 +109,16 @@ class Standalone:
 
     def _last_words(self) -> str:
         return " / ".join((self.folder / "standalone.log").read_text(errors="replace").splitlines()[-3:])
+
+    def check(self) -> None:
+        """Raise RuntimeError, with its last error, if one of its components has ended: it starts none again."""
+        for component in self._components:
+            if not _lives(component):
+                lines = (self.folder / "standalone.log").read_text(errors="replace").splitlines()
+                errors = [line.partition("| ")[2] for line in lines if "Error" in line and " | " in line]
+                raise RuntimeError(
+                    f"one of its components has ended: {errors[-1] if errors else 'see its log'}"
+                )
 
     def stop(self) -> None:
         """End its components as it does itself, and then whatever is left. Nothing happens when it does not run."""

@@ -31,7 +31,8 @@ from windtunnel.paths import dags_dir
 from windtunnel.sandbox import temporary
 
 EVERY = 0.05  # seconds between looks
-TIMEOUT = 900.0
+TIMEOUT = 300.0
+CHECKED = 5.0  # seconds between looks whether everybody lives
 AWAKE = 60.0  # seconds that all components get to say that they live
 QUIET = 3.0  # seconds; a process of an idle Airflow that is younger parses a file
 DAGS = """\
@@ -107,13 +108,25 @@ def _is_there(airflow: Airflow, name: str) -> bool:
         return False
 
 
-def seconds(airflow: Airflow, name: str, instances: int, conf: dict[str, object] | None = None) -> float:
-    """From the trigger to success. Raises RuntimeError if it ends otherwise, or with other task instances."""
-    took = stopwatch()
+def seconds(
+    airflow: Airflow,
+    name: str,
+    instances: int,
+    conf: dict[str, object] | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> float:
+    """From the trigger to success. Raises RuntimeError if it ends otherwise, or with other task instances.
+
+    ``check`` is called now and then; it raises if there is nobody who could go on.
+    """
+    took, checked = stopwatch(), stopwatch()
     run = airflow.trigger(name, conf, None)
     while (state := _state(airflow, name, run)) not in ("success", "failed"):
         if took() > TIMEOUT:
             break
+        if checked() > CHECKED:
+            check()
+            checked = stopwatch()
         time.sleep(EVERY)
     end = took()
     found = Counter(each.state and each.state.value for each in airflow.task_instances(name, run))
@@ -129,27 +142,32 @@ def _state(airflow: Airflow, name: str, run: str) -> str:
         return ""
 
 
+Started = tuple[Airflow, int, Callable[[], None]]
+
+
 class Contestant:
     """An Airflow that is started when it is first needed, and stands still between its runs.
 
-    ``start`` returns its client and the process whose tree it is, and leaves its end to the stack.
+    ``start`` returns its client, the process whose tree it is, and what raises if it cannot go on; it leaves its end
+    to the stack.
     """
 
-    def __init__(self, stack: ExitStack, start: Callable[[ExitStack], tuple[Airflow, int]]) -> None:
+    def __init__(self, stack: ExitStack, start: Callable[[ExitStack], Started]) -> None:
         self._stack, self._start = stack, start
         self._airflow: Airflow | None = None
         self._root: psutil.Process | None = None
+        self._check: Callable[[], None] = lambda: None
 
     def measure(self, name: str, instances: int) -> float:
         """Seconds of one run."""
         try:
-            return seconds(self._awake(), name, instances)
+            return seconds(self._awake(), name, instances, check=self._check)
         finally:
             self._stand_still()
 
     def _awake(self) -> Airflow:
         if self._airflow is None:
-            self._airflow, pid = self._start(self._stack)
+            self._airflow, pid, self._check = self._start(self._stack)
             self._root = psutil.Process(pid)
             self._stack.callback(self._signal, signal.SIGCONT)  # who stands still cannot end
             get_ready(self._airflow)
@@ -194,19 +212,19 @@ class Contestant:
                     os.kill(process.pid, number)
 
 
-def in_a_sandbox(stack: ExitStack) -> tuple[Airflow, int]:
+def in_a_sandbox(stack: ExitStack) -> Started:
     """A fresh one with the DAG file."""
     sandbox = stack.enter_context(temporary())
     put(dags_dir() / "runs.py")
-    return sandbox.airflow(), sandbox.status().launcher
+    return sandbox.airflow(), sandbox.status().launcher, lambda: None  # it starts again whoever ends
 
 
-def on_standalone(folder: Path, address: Callable[[], str] | None, stack: ExitStack) -> tuple[Airflow, int]:
+def on_standalone(folder: Path, address: Callable[[], str] | None, stack: ExitStack) -> Started:
     """A fresh one with the DAG file, on SQLite unless it is told a database."""
     standalone = Standalone(folder, database=address() if address else "")
     put(standalone.dags / "runs.py")
     stack.enter_context(standalone)
-    return standalone.airflow, standalone.process.pid
+    return standalone.airflow, standalone.process.pid, standalone.check
 
 
 def put(file: Path) -> None:
