@@ -45,7 +45,7 @@ def beside(result: Result, name: str) -> str:
     sides = result["sides"]
     first = next(iter(sides))
     ours, theirs = sides[first].get("median"), sides[name].get("median")
-    if name == first or not ours or not theirs:
+    if name == first or result.get("all_ours") or not ours or not theirs:
         return ""
     return f"{theirs / ours:.2f} ×" if theirs / ours < 10 else f"{theirs / ours:.0f} ×"
 
@@ -124,7 +124,7 @@ def section(title: str, plot: str, results: dict[str, Result]) -> str:
 
 
 def _sides(result: Result) -> str:
-    lines = ["| | median | min–max | n | beside Windtunnel |", "|---|--:|--:|--:|--:|"]
+    lines = ["| | median | min–max | n | of Windtunnel's |", "|---|--:|--:|--:|--:|"]
     for side, row in result["sides"].items():
         if "median" in row:
             span = f"{number(row['min'])}–{number(row['max'])}" if row["n"] > 1 else ""
