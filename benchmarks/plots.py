@@ -47,7 +47,7 @@ def _bars(axes: Axes, result: Result) -> None:
     names = list(result["sides"])
     for place, name in enumerate(names):
         row = result["sides"][name]
-        colour = OURS if place == 0 else OTHERS
+        colour = OURS if place == 0 or result.get("all_ours") else OTHERS
         if "median" in row:
             axes.barh(place, row["median"], color=colour, height=0.62)
             axes.plot(row["samples"], [place] * row["n"], "o", ms=3.5, color=DARK, alpha=0.55, mew=0)
