@@ -63,8 +63,6 @@ class Standalone:
         } | ({"DATABASE__SQL_ALCHEMY_CONN": database} if database else {})
         self._environment = plain_environment(
             AIRFLOW_HOME=str(folder),
-            # It starts its components as `airflow`, whichever comes first.
-            PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
             NO_PROXY=f"{HOST},localhost",
             no_proxy=f"{HOST},localhost",
             **{f"AIRFLOW__{name}": value for name, value in settings.items()},
@@ -73,16 +71,7 @@ class Standalone:
     def start(self) -> float:
         """Start it. Returns the seconds until it was `ready`. Raises RuntimeError if it never is."""
         took, since = stopwatch(), datetime.now(UTC)
-        with (self.folder / "standalone.log").open("ab") as log:
-            self._running = subprocess.Popen(
-                [str(Path(sys.executable).parent / "airflow"), "standalone"],
-                cwd=self.folder,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        self._running = self.launched(Path(sys.executable))
         try:
             self.process = psutil.Process(self._running.pid)
             while not self._can_be_used(since):
@@ -96,6 +85,21 @@ class Standalone:
             raise
         self._components = self.process.children()
         return took()
+
+    def launched(self, python: Path) -> subprocess.Popen[bytes]:
+        """Start that of this Python's environment, and do not wait."""
+        # It starts its components as `airflow`, whichever comes first.
+        self._environment["PATH"] = f"{python.parent}{os.pathsep}{os.environ.get('PATH', '')}"
+        with (self.folder / "standalone.log").open("ab") as log:
+            return subprocess.Popen(
+                [str(python.parent / "airflow"), "standalone"],
+                cwd=self.folder,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
 
     def _can_be_used(self, since: datetime) -> bool:
         try:

@@ -179,18 +179,7 @@ class Installed(Standalone):
 
     def launch(self, python: Path) -> None:
         """Start it, and do not wait."""
-        # It starts its components as `airflow`, whichever comes first.
-        self._environment["PATH"] = f"{python.parent}{os.pathsep}{os.environ.get('PATH', '')}"
-        with (self.folder / "standalone.log").open("ab") as log:
-            self._running = subprocess.Popen(
-                [str(python.parent / "airflow"), "standalone"],
-                cwd=self.folder,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        self._running = self.launched(python)
 
     def first_green(self) -> None:
         """Trigger the DAG as soon as it is known, and wait until its run has succeeded."""
