@@ -6,6 +6,7 @@ Compose and docker-compose.yaml. Nothing but Python 3.8 and its standard library
 
 import argparse
 import base64
+import contextlib
 import json
 import os
 import re
@@ -195,6 +196,38 @@ def lacking(values):
 
 def complete_env(added):
     """Close `.env` to others, add the names to it or make it, and say what was done."""
+    with alone():
+        # Read again: between the first look and this one, another start may have written them.
+        if set(added).intersection(read_env()):
+            written_meanwhile()
+        close_and_write(added)
+
+
+@contextlib.contextmanager
+def alone():
+    """One start at a time beyond this line, where folders can be locked; a killed start's lock ends with it."""
+    handle = None
+    try:
+        import fcntl  # not on Windows
+
+        handle = os.open(str(ROOT), os.O_RDONLY)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    except (ImportError, OSError):  # some file systems cannot; `appear` does not overwrite there either
+        pass
+    try:
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+def written_meanwhile():
+    """End: what this start read is not what is there now."""
+    fail(f"another start wrote {ENV} at this moment.", "type the same again.")
+
+
+def close_and_write(added):
+    """What `complete_env` says, with nobody beside it."""
     existed = ENV.exists()
     if existed and not WINDOWS and ENV.stat().st_mode & 0o077:
         try:
@@ -236,7 +269,7 @@ def write_env(added):
         else:
             appear(temporary, target)
     except FileExistsError:
-        fail(f"another start wrote {ENV} at this moment.", "type the same again.")
+        written_meanwhile()
     except OSError as error:
         fail(
             f"{ENV} cannot be written: {error.strerror}.", f"make {ROOT} a folder that you can write, {AGAIN}"

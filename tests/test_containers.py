@@ -308,6 +308,32 @@ def test_of_several_starts_at_once_one_writes_and_none_overwrites(clone):
     assert not list(clone.folder.glob(".env?*"))
 
 
+@pytest.mark.parametrize("before", [None, "LAB_PORT=29001\n"])
+def test_what_another_start_writes_between_a_look_and_a_write_stays(clone, before):
+    if before:
+        clone.env.write_text(before)
+        clone.env.chmod(0o600)
+    # The values are drawn after the look: at the first of them, the other start comes and is done.
+    script = (
+        "import runpy, secrets, subprocess, sys\n"
+        "draw = secrets.token_hex\n"
+        "def slow(*a):\n"
+        "    secrets.token_hex = draw\n"
+        f"    subprocess.run({clone.command('env')!r}, check=True)\n"
+        "    return draw(*a)\n"
+        f"secrets.token_hex = slow; sys.argv = [{str(clone.script)!r}, 'env']\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=clone.environment(), capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1, done
+    assert "another start wrote" in done.stderr
+    assert set(clone.values()) == set(module().NAMES)
+    lines = [line.split("=")[0] for line in clone.env.read_text().splitlines() if "=" in line]
+    assert len(lines) == len(set(lines))
+
+
 def test_a_file_system_without_links_gets_its_env_too(clone):
     script = (
         "import os, runpy, sys\n"
