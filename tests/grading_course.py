@@ -66,7 +66,7 @@ def only(folder: Path, exercise: str = GREET):
     return submission
 
 
-def by_words(slug: str, answer: Path, time_limit: float) -> Verdict:
+def by_words(slug: str, answer: Path, time_limit: float, jobs: int) -> Verdict:
     """A verdict by what is written: ``name`` meets one criterion, ``run`` the other, ``broken`` is no verdict."""
     text = answer.read_text(encoding="utf-8")
     if "broken" in text:
@@ -95,14 +95,14 @@ from windtunnel import cli
 root = Path({root!r})
 exercises.repo_root = lambda: root
 
-def slowly(slug, answer, time_limit):
+def slowly(slug, answer, time_limit, jobs):
     with (root / "checked").open("a") as log:
         log.write(answer.read_text() + "\\n")
     if "wait" in answer.read_text():
         child = subprocess.Popen(["sleep", "300"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         (root / "child").write_text(str(child.pid))
         child.wait()
-    return by_words(slug, answer, time_limit)
+    return by_words(slug, answer, time_limit, jobs)
 
 batch.check = slowly
 sys.argv = ["windtunnel", "grade", *sys.argv[1:]]

@@ -124,9 +124,10 @@ def test_a_condition_is_written_out_and_each_update_noted(session: Session) -> N
 
 
 def test_an_update_is_listed_with_what_it_says_and_the_run_that_took_it(session: Session) -> None:
+    before = len(runs("window"))
     update("b")
     update("a", extra={"name": "summer", "rows": 3})
-    count = wait_for_runs("window", len(runs("window")) + 1)
+    count = wait_for_runs("window", before + 1)
     update("c")
     last = updates("window").updates[-3:]
     assert [(u.asset, u.source, u.extra, u.run) for u in last] == [

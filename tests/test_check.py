@@ -115,6 +115,12 @@ def test_a_single_criterion_can_be_asked_for(course):
     assert (criterion.name, criterion.passed) == ("test_run", False)
 
 
+def test_nothing_beside_the_criteria_is_pytest_configuration(course):
+    for folder in (course, course / "exercises"):
+        (folder / "conftest.py").write_text("raise RuntimeError('read')\n")
+    assert check("01", answer(course, GREET), only="test_name").passed
+
+
 def test_criteria_that_cannot_be_loaded_give_no_verdict(course):
     (course / "exercises/01-greet/test_greet.py").write_text("import nothing_like_it\n")
     with pytest.raises(WindtunnelError, match="nothing_like_it"):

@@ -15,6 +15,7 @@ from grading_course import GREET, by_words, grade, put, start
 from sandboxes import wait_for
 from windtunnel import exercises
 from windtunnel.check import Criterion
+from windtunnel.errors import WindtunnelError
 from windtunnel.grading import batch, journal
 from windtunnel.grading.batch import Grader
 from windtunnel.grading.grades import Grade, graded
@@ -82,9 +83,9 @@ def test_the_reason_is_the_first_criterion_that_is_not_met_in_one_line(folder):
 def test_a_check_that_could_not_run_is_tried_once_more_and_then_nobodys_zero(folder):
     tried = []
 
-    def checker(slug, answer, limit):
+    def checker(slug, answer, limit, jobs):
         tried.append(answer.read_text())
-        return by_words(slug, answer, limit)
+        return by_words(slug, answer, limit, jobs)
 
     put(folder, alice="broken")
     grade = run(folder, checker)["alice"]
@@ -96,9 +97,9 @@ def test_a_check_that_could_not_run_is_tried_once_more_and_then_nobodys_zero(fol
 def test_a_check_that_runs_the_second_time_counts(folder):
     texts = iter(["broken", "name run"])
 
-    def checker(slug, answer, limit):
+    def checker(slug, answer, limit, jobs):
         answer.write_text(next(texts))
-        return by_words(slug, answer, limit)
+        return by_words(slug, answer, limit, jobs)
 
     put(folder, alice="x")
     assert worth(run(folder, checker)) == {"alice": ("passed", 5)}
@@ -107,9 +108,9 @@ def test_a_check_that_runs_the_second_time_counts(folder):
 def test_the_answer_is_checked_under_a_name_that_hides_no_module_within_the_time_limit(folder):
     seen = []
 
-    def checker(slug, answer, limit):
+    def checker(slug, answer, limit, jobs):
         seen.append((answer.name, answer.parent != folder, limit))
-        return by_words(slug, answer, limit)
+        return by_words(slug, answer, limit, jobs)
 
     put(folder, json="name")
     run(folder, checker, timeout=7)
@@ -121,17 +122,49 @@ def test_as_many_run_at_a_time_as_were_asked_for(folder):
     gate, most = threading.Barrier(3, timeout=20), []
     lock, now = threading.Lock(), [0]
 
-    def checker(slug, answer, limit):
+    def checker(slug, answer, limit, jobs):
         with lock:
             now[0] += 1
             most.append(now[0])
         gate.wait()
         with lock:
             now[0] -= 1
-        return by_words(slug, answer, limit)
+        return by_words(slug, answer, limit, jobs)
 
     run(folder, checker, jobs=3)
     assert max(most) == 3
+
+
+def test_one_that_takes_a_quarter_of_its_time_does_not_hold_up_the_others(folder):
+    put(folder, alice="name wait", bob="name", carol="run")
+    others = threading.Semaphore(0)
+
+    def checker(slug, answer, limit, jobs):
+        if "wait" not in answer.read_text():
+            others.release()
+        elif not (others.acquire(timeout=20) and others.acquire(timeout=20)):
+            raise WindtunnelError("nobody else was graded.")
+        return by_words(slug, answer, limit, jobs)
+
+    grades = run(folder, checker, jobs=1, timeout=2)
+    assert worth(grades) == {"alice": ("failed", 3), "bob": ("failed", 3), "carol": ("failed", 2)}
+
+
+def test_however_many_take_long_no_more_than_twice_as_many_as_asked_for_are_under_way(folder):
+    put(folder, **{f"s{n}": "name run" for n in range(6)})
+    most, lock, now = [], threading.Lock(), [0]
+
+    def checker(slug, answer, limit, jobs):
+        with lock:
+            now[0] += 1
+            most.append(now[0])
+        time.sleep(0.8)
+        with lock:
+            now[0] -= 1
+        return by_words(slug, answer, limit, jobs)
+
+    assert len(run(folder, checker, jobs=1, timeout=0.4)) == 6
+    assert max(most) <= 2
 
 
 def test_halves_of_characters_and_control_characters_become_something_every_file_can_hold():
@@ -154,9 +187,9 @@ def test_halves_of_characters_and_control_characters_become_something_every_file
 def test_what_is_finished_and_unchanged_is_not_graded_again(folder):
     checked = []
 
-    def checker(slug, answer, limit):
+    def checker(slug, answer, limit, jobs):
         checked.append(answer.read_text())
-        return by_words(slug, answer, limit)
+        return by_words(slug, answer, limit, jobs)
 
     put(folder, alice="name", bob="run", carol="broken")
     first = run(folder, checker)
@@ -197,9 +230,9 @@ def test_a_truncated_last_line_is_ignored_and_harms_no_later_one(folder):
     path.write_bytes(whole[:-40])
     checked = []
 
-    def checker(slug, answer, limit):
+    def checker(slug, answer, limit, jobs):
         checked.append(answer.read_text())
-        return by_words(slug, answer, limit)
+        return by_words(slug, answer, limit, jobs)
 
     assert worth(run(folder, checker)) == worth(before)
     assert len(checked) == 1

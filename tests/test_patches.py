@@ -108,6 +108,18 @@ def test_a_sleep_ends_when_the_bell_rings_and_only_one_does():
     assert time.monotonic() - again >= 0.2
 
 
+def test_after_a_lot_of_work_it_rests_whoever_rings():
+    bell = patches.Bell()
+    began = time.thread_time()
+    while time.thread_time() - began < patches.SPRINT + 0.05:
+        pass
+    bell.ring()
+    before = time.monotonic()
+    bell.sleep(60)
+    assert time.monotonic() - before < 50
+    assert time.monotonic() - before > 0.01  # less than 0.05: on a busy machine some of the work was waiting
+
+
 def test_a_bell_that_nobody_hears_can_be_rung_for_ever():
     bell = patches.Bell()
     for _ in range(100_000):

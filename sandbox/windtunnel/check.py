@@ -81,13 +81,15 @@ def check(
     *,
     only: str | None = None,
     time_limit: float = TIME_LIMIT,
+    jobs: int = JOBS,
     finding: Callable[[Criterion], None] = lambda _: None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Verdict:
     """Judge ``answer``, by default the reader's own, by the criteria of exercise ``slug`` (a prefix will do).
 
-    ``only`` names a single criterion to judge by; ``time_limit`` is for the whole check, in seconds. ``finding``
-    is called with each criterion as soon as it is judged, ``progress`` with what is done before the first.
+    ``only`` names a single criterion to judge by; ``time_limit`` is for the whole check, in seconds; ``jobs`` runs of
+    the answer go side by side. ``finding`` is called with each criterion as soon as it is judged, ``progress`` with
+    what is done before the first.
     Raises WindtunnelError when there is no such exercise, no such file, or the check itself cannot run.
     """
     exercise = find(slug)
@@ -103,7 +105,7 @@ def check(
         "only": only,
         "time_limit": time_limit,
         "seconds": TIME,
-        "jobs": JOBS,
+        "jobs": jobs,
     }
     found = judged(order, lambda found: finding(Criterion(**found)), progress)
     if found["broken"]:

@@ -28,9 +28,16 @@ PRELOAD = [
     "airflow.executors.local_executor",
     "airflow.jobs.triggerer_job_runner",
     "airflow.jobs.dag_processor_job_runner",
+    "airflow.dag_processing.bundles.local",
     "airflow.dag_processing.manager",
     "airflow.dag_processing.processor",
     "airflow.sdk",
+    "airflow.sdk.definitions.asset.metadata",
+    "airflow.sdk.definitions.connection",
+    "airflow.sdk.definitions.decorators",
+    "airflow.sdk.definitions.decorators.condition",
+    "airflow.sdk.definitions.decorators.setup_teardown",
+    "airflow.sdk.definitions.decorators.task_group",
     "airflow.sdk.execution_time.supervisor",
     "airflow.sdk.execution_time.task_runner",
     "airflow.sdk.api.client",
@@ -57,7 +64,9 @@ PRELOAD = [
     "uvicorn",
     "psycopg2",
     "asyncpg",
+    "encodings.idna",  # for addresses, even those that are numbers
     "httpx",
+    "jinja2.ext",
     "pandas",
 ]
 

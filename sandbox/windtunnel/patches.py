@@ -18,6 +18,8 @@ from typing import Any
 
 VERSION = "3.3.2"
 BUSY_SLEEP, IDLE_SLEEP, LINGER = 0.02, 0.5, 3.0  # seconds; what comes through the API server wakes it at once
+# Seconds: how much more than it sleeps the scheduler works until it rests, and how long it rests at most.
+SPRINT, REST = 0.1, 0.1
 LOOK_EVERY = 0.1  # seconds between looks at the DAG folder
 
 
@@ -33,6 +35,7 @@ def apply(version: str) -> bool:
     keep_shared_memory_shared()
     wake_the_scheduler()
     read_metrics_once()
+    build_message_types_once()
     return True
 
 
@@ -67,6 +70,7 @@ def build_message_types_once() -> None:
             return built(kind)
 
     comms.TypeAdapter = Once
+    built(comms.ToTask)
 
 
 def analyse_overridden_dependencies_once() -> None:
@@ -213,6 +217,7 @@ class Bell:
     """
 
     def __init__(self) -> None:
+        self._tired, self._worked = 0.0, time.thread_time()
         self._hears, self._rings = os.pipe()
         os.set_blocking(self._hears, False)
         os.set_blocking(self._rings, False)
@@ -226,10 +231,20 @@ class Bell:
             os.write(self._rings, b".")
 
     def sleep(self, seconds: float) -> None:
-        """Sleep so many seconds, in real time, unless the bell rings."""
-        if select.select([self._hears], [], [], seconds)[0]:
+        """Sleep so many seconds, in real time, unless the bell rings.
+
+        Whoever rings, it makes up first for more work than rest: where each of a hundred tasks rings, as many loops
+        of the scheduler would cost more than they speed up.
+        """
+        began, worked = time.monotonic(), time.thread_time()
+        self._tired += worked - self._worked
+        rest = min(max(0.0, self._tired - SPRINT), REST)
+        time.sleep(rest)
+        if select.select([self._hears], [], [], max(0.0, seconds - rest))[0]:
             with contextlib.suppress(BlockingIOError):
                 os.read(self._hears, 4096)
+        self._tired = max(0.0, self._tired - (time.monotonic() - began))
+        self._worked = worked
 
     def on_requests(self, app: Any) -> Any:
         """An ASGI middleware: rings after each request that may have given the scheduler something to do.

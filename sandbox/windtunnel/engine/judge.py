@@ -150,7 +150,9 @@ def _criteria(
     target = f"{criteria}::{order['only']}" if order["only"] else str(criteria)
     # Nothing of the reader's own pytest: no configuration, plugins or cache. Plain asserts: a criterion's
     # message is written for a reader, and rewriting would add to it.
-    alone = ["-c", os.devnull, "--rootdir", str(criteria.parent), "-p", "no:cacheprovider", "--assert=plain"]
+    # Left to itself, it also looks at everything beside the folders above, which may be a full home.
+    here = ["--rootdir", str(criteria.parent), "--confcutdir", str(criteria.parent)]
+    alone = ["-c", os.devnull, *here, "-p", "no:cacheprovider", "--assert=plain"]
     off = ["faulthandler", "logging", "threadexception", "unraisableexception"]
     quiet = ["-q", "-s", *(option for name in off for option in ("-p", f"no:{name}"))]
     os.environ |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}

@@ -7,7 +7,8 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -87,7 +88,7 @@ async def _serve(sockets: list[socket.socket], pipe: socket.socket) -> None:
         if scope["type"] == "http":
             await worlds[scope["server"][1]](scope, receive, send)
 
-    config = uvicorn.Config(by_port, log_level="critical", access_log=False, lifespan="off")
+    config = uvicorn.Config(by_port, log_level="critical", access_log=False, lifespan="off", ws="none")
     serving = asyncio.create_task(uvicorn.Server(config).serve(sockets=sockets))
     reader, writer = await asyncio.open_unix_connection(sock=pipe, limit=1 << 30)
     while line := await reader.readline():
@@ -107,17 +108,23 @@ async def _serve(sockets: list[socket.socket], pipe: socket.socket) -> None:
 
 
 def _world(case: Mapping[str, Any]) -> _Recorder:
-    shop = Shop() if case["data"] is None else Shop.from_tables(case["data"])
+    shop = None if case["data"] is None else Shop.from_tables(case["data"])
     broken = [Fault(**fault) for fault in case["faults"] or ()]
     # No switch: an answer that could reach it would mend what it is to cope with.
-    return _Recorder(create_app(shop, broken=broken, switch=False))
+    made = partial(create_app, shop, broken=broken, switch=False)
+    return _Recorder(made, at_once=bool(broken))  # a fault's time runs from the beginning
 
 
 class _Recorder:
-    """An ASGI app that keeps what passes through it."""
+    """An ASGI app that keeps what passes through it.
 
-    def __init__(self, app: Any) -> None:
-        self._app = app
+    It is made with the first request, unless ``at_once``: many an answer asks for nothing, and its routes take longer
+    to make than a short run takes.
+    """
+
+    def __init__(self, make: Callable[[], Any], *, at_once: bool) -> None:
+        self._make = make
+        self._app = make() if at_once else None
         self.received: list[dict[str, Any]] = []
         self._left = KEPT
 
@@ -148,6 +155,7 @@ class _Recorder:
                 request["status"] = message["status"]
             await send(message)
 
+        self._app = self._app or self._make()
         await self._app(scope, hear, say)
 
 

@@ -52,6 +52,8 @@ MODULES = [
     "pytest",
     "requests",
     "setproctitle",
+    "uvicorn.lifespan.off",
+    "uvicorn.protocols.http.auto",
     "world.service",
 ]
 

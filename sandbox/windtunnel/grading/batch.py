@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import queue
 import shutil
@@ -29,12 +30,13 @@ from windtunnel.grading.submissions import Submission
 
 TIMEOUT = 120.0  # seconds for a submission
 TRIES = 2  # of a check that could not run
+PLACE = 0.25  # of its time, that a submission keeps others waiting: then the next begins beside it
 _WARM = "windtunnel.engine.server"  # the module that the warm process runs
 _GRACE = 10.0  # seconds that checks have to tidy up after Ctrl-C
 
-#: Judges a file by an exercise within a number of seconds: ``windtunnel.check.check``, but for tests.
-#: Raises WindtunnelError when the check itself cannot run.
-Checker = Callable[[str, Path, float], Verdict]
+#: Judges a file by an exercise, within a number of seconds, with so many of its runs side by side: `check`, but for
+#: tests. Raises WindtunnelError when the check itself cannot run.
+Checker = Callable[[str, Path, float, int], Verdict]
 
 
 class Interrupted(Exception):
@@ -55,9 +57,9 @@ class Watcher(Protocol):
         """It has its grade; ``kept``: from an earlier call."""
 
 
-def check(slug: str, answer: Path, time_limit: float) -> Verdict:
-    """The course's own check."""
-    return checking.check(slug, answer, time_limit=time_limit)
+def check(slug: str, answer: Path, time_limit: float, jobs: int) -> Verdict:
+    """The course's own check, with ``jobs`` runs of the answer side by side."""
+    return checking.check(slug, answer, time_limit=time_limit, jobs=jobs)
 
 
 @dataclass
@@ -67,6 +69,7 @@ class Grader:
     timeout: float = TIMEOUT
     checker: Checker | None = None  # None: `check`
     scratch: str | None = None  # where answers are laid out; the system's temporary folder if not said
+    side_by_side: int = checking.JOBS  # runs of one answer
     stopping: threading.Event = field(default_factory=threading.Event)
     _nothing: dict[str, tuple[Criterion, ...]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -125,7 +128,7 @@ class Grader:
             # Not the student's own file name: a file called json.py would stand in the way of a module.
             file = Path(folder) / f"{slug}.py"
             file.write_text(source, encoding="utf-8", errors="replace", newline="")
-            return (self.checker or check)(slug, file, self.timeout)
+            return (self.checker or check)(slug, file, self.timeout, self.side_by_side)
 
     def _none_met(self, slug: str, problem: str) -> tuple[Criterion, ...]:
         """The exercise's criteria, none of them met: what an empty file is told, with the true reason."""
@@ -149,6 +152,9 @@ def run(
 ) -> list[Grade]:
     """Grade all; ``jobs`` at a time (0: one for each core). Those in the journal are not graded again.
 
+    A submission that has taken a quarter of its time, which is one that loops or waits for ever, gives its place to
+    the next and goes on beside it. So there are never more than twice ``jobs`` under way.
+
     Raises Interrupted after Ctrl-C; then nothing is left running, and the journal has what was finished.
     """
     grades: list[Grade] = []
@@ -168,10 +174,17 @@ def run(
                     earlier = replace(earlier, file=submission.file)  # moved, perhaps
                     grades.append(earlier)
                     watcher.finished(submission, earlier, kept=True)
-            for _ in range(min(jobs or cores(), waiting)):
-                threading.Thread(target=_work, args=(todo, ended, grader, watcher), daemon=True).start()
+            jobs = min(jobs or cores(), waiting)
+            # Each run side by side costs the check a database and a few processes: with others to grade, cores
+            # have better to do.
+            grader.side_by_side = max(1, checking.JOBS // max(1, jobs))
+            workers = [_Worker(todo, ended, grader, watcher) for _ in range(jobs)]
             for _ in range(waiting):
-                submission, grade, key_of = _next(ended)
+                end = None
+                while end is None:
+                    workers = _relieved(workers, most=2 * jobs)
+                    end = _next(ended)
+                submission, grade, key_of = end
                 grades.append(grade)
                 if grade.status != ERROR:  # those are tried again by the next call
                     kept.add(key_of, grade)
@@ -200,27 +213,62 @@ def _key(submission: Submission, grader: Grader) -> tuple[Answer, str]:
     return (answer if answer.problem else Answer(), key)
 
 
-def _work(
-    todo: queue.SimpleQueue[tuple[Submission, Answer, str]],
+class _Worker(threading.Thread):
+    """Grades one submission after the other, until none is left or another worker has its place."""
+
+    def __init__(
+        self,
+        todo: queue.SimpleQueue[tuple[Submission, Answer, str]],
+        ended: queue.SimpleQueue[tuple[Submission, Grade, str]],
+        grader: Grader,
+        watcher: Watcher,
+    ) -> None:
+        super().__init__(daemon=True)
+        self._todo, self._ended, self._grader, self._watcher = todo, ended, grader, watcher
+        self._began = math.inf
+        self.relieved = False
+        self.start()
+
+    def run(self) -> None:
+        while not self._grader.stopping.is_set() and not self.relieved:
+            try:
+                submission, answer, key = self._todo.get_nowait()
+            except queue.Empty:
+                return
+            self._began = time.monotonic()
+            self._watcher.started(submission)
+            if key and not answer.problem:
+                answer = self._grader.open(submission)
+            self._ended.put((submission, self._grader.grade(submission, answer), key))
+
+    @property
+    def late(self) -> bool:
+        """Others wait for a submission that has had its share of time."""
+        share = self._grader.timeout * PLACE
+        return not self._todo.empty() and time.monotonic() - self._began > share
+
+    def relieve(self) -> _Worker:
+        """Who takes the place. This one ends with its submission."""
+        self.relieved = True
+        return _Worker(self._todo, self._ended, self._grader, self._watcher)
+
+
+def _relieved(workers: Sequence[_Worker], *, most: int) -> list[_Worker]:
+    """Those at work, with others in the places of late ones."""
+    found = [worker for worker in workers if worker.is_alive()]
+    for worker in list(found):
+        if len(found) < most and worker.late and not worker.relieved:
+            found.append(worker.relieve())
+    return found
+
+
+def _next(
     ended: queue.SimpleQueue[tuple[Submission, Grade, str]],
-    grader: Grader,
-    watcher: Watcher,
-) -> None:
-    while not grader.stopping.is_set():
-        try:
-            submission, answer, key = todo.get_nowait()
-        except queue.Empty:
-            return
-        watcher.started(submission)
-        if key and not answer.problem:
-            answer = grader.open(submission)
-        ended.put((submission, grader.grade(submission, answer), key))
-
-
-def _next(ended: queue.SimpleQueue[tuple[Submission, Grade, str]]) -> tuple[Submission, Grade, str]:
-    while True:
-        with contextlib.suppress(queue.Empty):  # waiting for ever would not let Ctrl-C in
-            return ended.get(timeout=0.2)
+) -> tuple[Submission, Grade, str] | None:
+    """What has ended. None after a while: waiting for ever would not let Ctrl-C in."""
+    with contextlib.suppress(queue.Empty):
+        return ended.get(timeout=0.2)
+    return None
 
 
 @contextlib.contextmanager

@@ -66,6 +66,9 @@ def grade(
     Exit code 0: all are graded, whatever the points.
     2: something could not be graded; it is named, and has no points, not zero.
     130: interrupted.
+
+    A submission that has taken a quarter of its time lets the next begin beside
+    it, so that one which loops for ever does not hold up a class.
     """
     # Imported here: the other commands need not wait for notebooks and templates.
     from windtunnel.engine import jail
