@@ -64,16 +64,14 @@ def run(names: Sequence[str], *, quick: bool, folder: Path | None, out: Console,
         if (load := os.getloadavg()[0]) > BUSY * (os.cpu_count() or 1):
             err.print(f"[yellow]Something else is at work (load {load:.1f}): all figures will be larger.[/]")
         began, failed, code = time.monotonic(), [], 0
-        signal.signal(
-            signal.SIGTERM, signal.default_int_handler
-        )  # what is running is to be ended, as by Ctrl-C
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # what is running is ended, as by Ctrl-C
         try:
             for subject in chosen:
                 if why := subject.needs():
                     out.print(f"[yellow]{subject.name}: not measured, {escape(why)}.[/]")
                     continue
-                for name, result in _measured(subject, kept, quick, err):
-                    result |= {"subject": subject.name, "quick": quick, "machine": here}
+                for place, (name, result) in enumerate(_measured(subject, kept, quick, err)):
+                    result |= {"subject": subject.name, "place": place, "quick": quick, "machine": here}
                     put(results / f"{name}.json", json.dumps(result, indent=1, ensure_ascii=False) + "\n")
                     out.print(report.table(result))
                     out.print()
@@ -96,7 +94,8 @@ def publish(results: Path, root: Path | None) -> None:
     found = report.written(results)
     sections = []
     for name, title in figures.ALL.items():
-        if mine := {key: result for key, result in found.items() if result["subject"] == name}:
+        mine = {key: result for key, result in found.items() if result["subject"] == name}
+        if mine:
             plots.draw(results / f"{name}.svg", list(mine.values()))
             sections.append(report.section(title, f"{name}.svg", mine))
     put(results / "page.md", "\n".join(sections))

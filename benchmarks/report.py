@@ -17,8 +17,11 @@ Result = dict[str, Any]
 
 
 def written(folder: Path) -> dict[str, Result]:
-    """All results of a folder, by name."""
-    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
+    """All results of a folder, by name, each subject's in the order of its figures."""
+    found = {
+        path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))
+    }
+    return dict(sorted(found.items(), key=lambda item: item[1].get("place", 0)))
 
 
 def is_curve(result: Result) -> bool:
@@ -115,26 +118,34 @@ def section(title: str, plot: str, results: dict[str, Result]) -> str:
     """A subject's plot, its tables, what they mean, and the load they were measured under, in Markdown."""
     titles = "; ".join(result["title"] for result in results.values())
     blocks = [f"## {title}", f"![As in the tables: {titles}]({plot})"]
+    said = ""
     for result in results.values():
         blocks.append(f"**{result['title']}**, {result['unit']}")
         blocks.append(_growth(result) if is_curve(result) else _sides(result))
-        blocks.append(" ".join([result["note"], f"{_when(result)}."]).strip())
+        note = result["note"] if result["note"] != said else "Measured as above."
+        blocks.append(f"{note} {_when(result)}.".strip())
+        said = result["note"]
     blocks.append(machines(results.values()))
     return "\n\n".join(blocks) + "\n"
 
 
 def _sides(result: Result) -> str:
-    lines = ["| | median | min–max | n | of Windtunnel's |", "|---|--:|--:|--:|--:|"]
+    first = next(iter(result["sides"]))
+    heads = ["", "median", "min–max", "n"]
+    if compared := len(result["sides"]) > 1 and not result.get("all_ours"):
+        heads.append("of Windtunnel's" if first == "Windtunnel" else "of the first's")
+    rows = []
     for side, row in result["sides"].items():
+        name = side.replace("--", r"\-\-")  # an option, no dash
         if "median" in row:
             span = f"{number(row['min'])}–{number(row['max'])}" if row["n"] > 1 else ""
-            lines.append(
-                f"| {side} | {number(row['median'])} | {span} | {row['n']} | {beside(result, side)} |"
-            )
+            times = [beside(result, side)] if compared else []
+            rows.append([name, number(row["median"]), span, str(row["n"]), *times])
         if row.get("failed"):
-            lines.append(f"| {side} | failed | | | {row['failed']} |")
+            rows.append([name, "failed", *[""] * (len(heads) - 3), row["failed"]])
+    lines = [" | ".join(cells) for cells in (heads, ["---", *["--:"] * (len(heads) - 1)], *rows)]
     wishes = "; ".join(f"{wish}: {'yes' if kept else '**no**'}" for wish, kept in met(result))
-    return "\n".join(lines) + (f"\n\nWished for: {wishes}." if wishes else "")
+    return "\n".join(f"| {line} |" for line in lines) + (f"\n\nWished for: {wishes}." if wishes else "")
 
 
 def _growth(result: Result) -> str:

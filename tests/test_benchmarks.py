@@ -181,7 +181,7 @@ def test_a_failure_is_told_and_everything_else_is_kept(bench: Any, tmp_path: Pat
     assert done.code == 1
     assert "failed: RuntimeError: peer broke" in done.out
     assert "A side failed in: c." in done.err
-    assert "| peer | failed | | | RuntimeError: peer broke |" in (tmp_path / "out/page.md").read_text()
+    assert "| peer | failed |  |  | RuntimeError: peer broke |" in (tmp_path / "out/page.md").read_text()
 
 
 def test_ctrl_c_keeps_what_was_measured_and_clears_up(bench: Any, tmp_path: Path) -> None:

@@ -67,7 +67,8 @@ SERVED = re.compile(r"^JupyterLab\s+(http://\S+?/)lab\S*\?token=(\S+)", re.M)
 BASE = Path(sys.base_prefix, "bin", f"python{sys.version_info[0]}.{sys.version_info[1]}")
 UV = [str(Path(sys.executable).parent / "uv"), "--system-certs"]  # certificates as pip uses them
 NOTE = (
-    "Everything new but the downloads, and on both sides bytecode is compiled. Windtunnel: `git clone` of this clone, "
+    "Everything new but the downloads. Python keeps the bytecode of what it imports, on all sides; uv compiles nothing "
+    "ahead, and pip all that it installs. Windtunnel: `git clone` of this clone, "
     "`make lab ARGS=--no-browser`, and a kernel of that JupyterLab that runs `%load_ext windtunnel`, `%%dag` and "
     "`trigger`. It installs the whole course: Postgres, JupyterLab, Jupyter Book, pandas …; the others install only "
     f"`{AIRFLOW}` and what that needs. The others: an environment, the package, `airflow standalone` in an empty home "
@@ -228,8 +229,7 @@ def with_uv(folder: Path, *, constraints: Path) -> Path:
     """The Python of a new environment with Airflow, as the documentation installs it."""
     python = folder / "uv/bin/python"
     _run([*UV, "venv", "--python", str(BASE), str(folder / "uv")])
-    install = ["pip", "install", "--python", str(python), "--compile-bytecode"]
-    _run([*UV, *install, AIRFLOW, "--constraint", str(constraints)])
+    _run([*UV, "pip", "install", "--python", str(python), AIRFLOW, "--constraint", str(constraints)])
     return python
 
 

@@ -106,7 +106,7 @@ NOTE_DAGS = (
     "`dag.test()` over a migrated SQLite database of its own."
 )
 NOTE_COURSE = (
-    "The course's own exercise 01, ten points for what several runs leave behind: its solution twenty times, each with "
+    "The course's own exercise 01, ten points for what several runs leave behind: its solution ten times, each with "
     "another comment. Nothing else can grade it, so there is nothing beside it."
 )
 
@@ -530,10 +530,10 @@ def _as_dags(own: Course, bench: Bench) -> Comparison:
 
 
 def _of_the_course(own: Course, folder: Path) -> Comparison:
-    """A real exercise's solution, from twenty students."""
+    """A real exercise's solution, from ten students."""
     slug = "01-first-dag"
     solution = (own.folder / "solutions" / slug / "solution.py").read_text()
-    handed = [Handed(f"student{n:03}", f"{solution}# {n}\n", 10) for n in range(20)]
+    handed = [Handed(f"student{n:03}", f"{solution}# {n}\n", 10) for n in range(10)]
     ours = Windtunnel(own, folder, handed, slug)
     sides: dict[str, Measure] = {
         "Windtunnel": lambda: ours.grade(2),
@@ -541,7 +541,7 @@ def _of_the_course(own: Course, folder: Path) -> Comparison:
     }
     return Comparison(
         "grading_exercise",
-        "Grading 20 right answers to a whole exercise of the course",
+        "Grading 10 right answers to a whole exercise of the course",
         "submissions a minute",
         sides,
         rounds=3,

@@ -35,7 +35,7 @@ def open_(bench: Bench) -> Iterator[Sequence[Curve]]:
                 "submissions",
                 POINTS,
                 {"Windtunnel": lambda count: seconds(count, 2)},
-                rounds=2,
+                rounds=3,
                 note=NOTE,
             )
         ]

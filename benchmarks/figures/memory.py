@@ -21,7 +21,8 @@ from windtunnel.paths import dags_dir
 from windtunnel.sandbox import temporary
 
 SETTLED = 30.0  # seconds from ready to the look at memory
-WINDOW, QUICK_WINDOW = 30.0, 20.0  # seconds over which a core's time is measured, from then on
+WINDOW = 30.0  # seconds over which a core's time is measured, from then on
+QUICK = 10.0  # seconds of either with --quick
 FILE = "daily.py"
 DAG = """
 from datetime import datetime
@@ -34,11 +35,11 @@ with DAG("daily", schedule="0 6 * * *", start_date=datetime(2026, 3, 1)):
     a() >> b()
 """
 NOTE = (
-    f"Nobody does anything; one DAG, paused. Memory: proportional set size of all processes, shared pages once, "
-    f"{SETTLED:.0f} s after it was ready. A core: what all of them use in the {WINDOW:.0f} s after that "
-    f"({QUICK_WINDOW:.0f} s with --quick). All three figures are of the same starts, each on folders of its own. "
-    f"Databases count where there are any: the sandbox's Postgres and Valkey, and the second standalone's Postgres, "
-    f"which has its own defaults; the sandbox's stand-in for the outside world counts, too."
+    "Nobody does anything; one DAG, paused. Memory: proportional set size of all processes, shared pages once, "
+    "{:.0f} s after it was ready. A core: what all of them use in the {:.0f} s after that. All three figures are of "
+    "the same starts, each on folders of its own. Databases count where there are any: the sandbox's Postgres and "
+    "Valkey, and the second standalone's Postgres, which has its own defaults; the sandbox's stand-in for the outside "
+    "world counts, too."
 )
 
 
@@ -117,7 +118,7 @@ def needs() -> str:
 def idle(bench: Bench) -> Iterator[list[Comparison]]:
     """Each sample is a start of its own."""
     numbers = itertools.count(1)
-    window = QUICK_WINDOW if bench.quick else WINDOW
+    settled, window = (QUICK, QUICK) if bench.quick else (SETTLED, WINDOW)
 
     def folder() -> Path:
         return bench.folder / str(next(numbers))
@@ -125,13 +126,13 @@ def idle(bench: Bench) -> Iterator[list[Comparison]]:
     def sandbox() -> dict[str, float]:
         with temporary() as made:
             (dags_dir() / FILE).write_text(DAG)
-            return looked_at(made.airflow(), [psutil.Process(made.status().launcher)], window)
+            return looked_at(made.airflow(), [psutil.Process(made.status().launcher)], settled, window)
 
     def standalone(database: str = "", *databases: psutil.Process) -> dict[str, float]:
         airflow = Standalone(folder(), database=database)
         (airflow.dags / FILE).write_text(DAG)
         with airflow:
-            return looked_at(airflow.airflow, [airflow.process, *databases], window)
+            return looked_at(airflow.airflow, [airflow.process, *databases], settled, window)
 
     def with_postgres() -> dict[str, float]:
         place = folder()
@@ -153,7 +154,7 @@ def idle(bench: Bench) -> Iterator[list[Comparison]]:
             rounds=3,
             only_full=frozenset({"airflow standalone (Postgres)"}),
             target=target,
-            note=NOTE,
+            note=NOTE.format(settled, window),
         )
 
     yield [
@@ -163,9 +164,11 @@ def idle(bench: Bench) -> Iterator[list[Comparison]]:
     ]
 
 
-def looked_at(airflow: Airflow, roots: list[psutil.Process], window: float) -> dict[str, float]:
+def looked_at(
+    airflow: Airflow, roots: list[psutil.Process], settled: float, window: float
+) -> dict[str, float]:
     """The figures of what has just become ready, and of its databases."""
-    time.sleep(SETTLED)
+    time.sleep(settled)
     assert [dag.dag_id for dag in airflow.dags()] == ["daily"]
     family = families(roots)
     held = memory(family)["Pss"]
