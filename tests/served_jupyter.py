@@ -11,6 +11,7 @@ from pathlib import Path
 import urllib3
 
 from sandboxes import ROOT, environment, wait_for
+from windtunnel.ports import listens
 from windtunnel.sandbox import Sandbox
 
 HTTP = urllib3.PoolManager(retries=False)
@@ -40,7 +41,9 @@ class Server:
         assert self.process.poll() is None, self.log.read_text()
         for record in (self.folder / "run").glob("jpserver-*.json"):
             with contextlib.suppress(ValueError):
-                return str(json.loads(record.read_text())["url"])
+                found = json.loads(record.read_text())
+                if listens(self.process.pid, found["port"]):
+                    return str(found["url"])
         return ""
 
     def ask(

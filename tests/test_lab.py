@@ -14,8 +14,10 @@ import pytest
 import urllib3
 
 from sandboxes import COMMAND, alive, belonging, environment, wait_for, windtunnel
+from windtunnel.lab import wait_served
 from windtunnel.paths import repo_root
 from windtunnel.sandbox import Sandbox
+from windtunnel.state import State
 
 HTTP = urllib3.PoolManager(retries=False)
 
@@ -95,6 +97,29 @@ def test_the_printed_address_opens_lab_on_the_first_chapter(lab):
     first = min(path.name for path in (repo_root() / "notebooks").glob("[0-9]*.ipynb"))
     assert lab.page == f"lab/tree/notebooks/{first}"
     assert lab.get(f"api/contents/notebooks/{first}").status == 200
+
+
+def test_lab_is_served_when_it_can_be_opened_not_when_it_says_where(tmp_path):
+    # What the server does, a second apart: it writes down its address, then it listens.
+    runtime = tmp_path / "jupyter/runtime"
+    runtime.mkdir(parents=True)
+    slow = (
+        "import json, os, pathlib, socket, time\n"
+        "server = socket.socket()\n"
+        "server.bind(('127.0.0.1', 0))\n"
+        "port = server.getsockname()[1]\n"
+        f"record = pathlib.Path({str(runtime)!r}, f'jpserver-{{os.getpid()}}.json')\n"
+        "record.write_text(json.dumps({'url': f'http://127.0.0.1:{port}/', 'port': port}))\n"
+        "time.sleep(1)\n"
+        "server.listen()\n"
+        "time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", slow]) as process:
+        try:
+            url = wait_served(State(tmp_path), process)
+            socket.create_connection(("127.0.0.1", urllib3.util.parse_url(url).port), timeout=5).close()
+        finally:
+            process.kill()
 
 
 def test_without_the_token_nothing_is_served(lab):

@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 
 from windtunnel import ports
 
@@ -14,6 +16,23 @@ def test_a_listening_port_is_not_free_and_its_owner_is_named():
         assert not ports.is_free(port)
         assert str(os.getpid()) in ports.owner(port)
     assert ports.is_free(port)
+
+
+def test_who_listens_is_told_from_who_does_not():
+    with socket.socket() as server:
+        server.bind((ports.HOST, 0))
+        port = server.getsockname()[1]
+        assert not ports.listens(os.getpid(), port)
+        server.listen()
+        assert ports.listens(os.getpid(), port)
+        assert not ports.listens(os.getppid(), port)
+    assert not ports.listens(os.getpid(), port)
+
+
+def test_a_process_that_has_ended_listens_to_nothing():
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    assert not ports.listens(ended.pid, 80)
 
 
 def test_the_preferred_port_is_kept_when_free_and_passed_over_when_taken():

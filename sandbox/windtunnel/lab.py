@@ -22,7 +22,7 @@ from windtunnel import processes, work
 from windtunnel.airflow_env import clean_environment
 from windtunnel.errors import WindtunnelError
 from windtunnel.paths import work_dir
-from windtunnel.ports import HOST
+from windtunnel.ports import HOST, listens
 from windtunnel.sandbox import Sandbox
 from windtunnel.state import State
 
@@ -75,7 +75,7 @@ def serving(port: int, progress: Callable[[str], None]) -> Iterator[LabSession]:
         # `follow`: should this process be killed, the sandbox goes down by itself.
         started = sandbox.up(progress, follow=os.getpid())
         progress("waiting for JupyterLab")
-        url = _wait_served(sandbox.state, process)
+        url = wait_served(sandbox.state, process)
         yield LabSession(process, f"{url}lab/tree/{_first_page()}?token={token}", sandbox, notes)
     finally:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -150,7 +150,8 @@ def _end_abandoned(runtime: Path) -> None:
             processes.end([server], grace=5)
 
 
-def _wait_served(state: State, process: subprocess.Popen[bytes]) -> str:
+def wait_served(state: State, process: subprocess.Popen[bytes]) -> str:
+    """The server's address, as soon as it can be opened. Raises WindtunnelError when it ends, or takes too long."""
     deadline = time.monotonic() + SERVER_TIMEOUT
     log = state.logs / "jupyterlab.log"
     while time.monotonic() < deadline:
@@ -160,9 +161,11 @@ def _wait_served(state: State, process: subprocess.Popen[bytes]) -> str:
             )
         for file in (state.path / "jupyter/runtime").glob(f"jpserver-{process.pid}.json"):
             try:
-                return str(json.loads(file.read_text())["url"])
-            except (ValueError, KeyError):
+                record = json.loads(file.read_text())
+            except ValueError:
                 continue  # being written
+            if listens(process.pid, record["port"]):  # it tells its address first
+                return str(record["url"])
         time.sleep(0.05)
     raise WindtunnelError(
         f"JupyterLab was not served within {SERVER_TIMEOUT:.0f} s.", f"see the end of {log}"

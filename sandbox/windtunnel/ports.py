@@ -52,6 +52,15 @@ def owner(port: int) -> str:
     return "another program"
 
 
+def listens(process: int, port: int) -> bool:
+    """Whether the process of that id listens on ``port``: that very one, not whoever was faster."""
+    try:
+        found = psutil.Process(process).net_connections(kind="tcp")
+    except psutil.Error:
+        return False
+    return any(each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in found)
+
+
 def choose(preferred: int | None = None) -> int:
     """A port for the Airflow UI: ``preferred``, else the first free of 8080-8099, else any."""
     candidates: list[int] = [preferred] if preferred else []
