@@ -33,7 +33,7 @@ NOT_COPIED = (".git", ".venv", ".*_cache", "__pycache__", "_build", "work")
 RESULT = re.compile(r"\.\./(benchmarks/results/[\w.-]+)")  # what the page on these figures shows
 EMPTY = '<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>\n'
 OFF = 'execute_notebooks: "off"'
-ONE, THREE = ("02",), ("01", "02", "10")  # short ones
+THREE = "01", "02", "10"  # short ones
 CELL_TIMEOUT = 600  # seconds; Jupyter Book's own is 30
 GRACE = 60.0  # seconds that a program gets to end when it is stopped
 # As JupyterLab tells its kernels, and nbclient does not; and no DAGs of a chapter before.
@@ -82,14 +82,6 @@ def opened(bench: Bench) -> Iterator[Sequence[Comparison]]:
             {OUTPUTS: partial(sample, from_outputs)},
             rounds=3,
             note="What `make book` runs, on all pages, without Airflow. With `execute: force` there is no such build.",
-        ),
-        Comparison(
-            "book-one",
-            f"Build the book with chapter {ONE[0]} executed again",
-            "s",
-            sides(ONE),
-            rounds=0,
-            note=HOW,
         ),
         Comparison(
             "book-three",

@@ -138,7 +138,7 @@ def opened(bench: Bench) -> Iterator[Sequence[Comparison | Curve]]:
                 {
                     "Windtunnel": lambda many: runs.seconds(airflow, "mapped", many + 1, {"many": many}),
                 },
-                quick_points=(10, 100),
+                quick_points=(10, 30),
                 note="One task returns so many numbers, and as many instances of another square one each; four "
                 "run at a time, as the sandbox is set.",
             ),

@@ -22,7 +22,7 @@ from windtunnel.sandbox import temporary
 
 SETTLED = 30.0  # seconds from ready to the look at memory
 WINDOW = 30.0  # seconds over which a core's time is measured, from then on
-QUICK = 10.0  # seconds of either with --quick
+QUICK = 7.0  # seconds of either with --quick
 FILE = "daily.py"
 DAG = """
 from datetime import datetime

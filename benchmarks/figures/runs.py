@@ -276,7 +276,7 @@ def opened(bench: Bench) -> Iterator[Sequence[Comparison | Curve]]:
                 "s",
                 each("mapped"),
                 rounds=3,
-                only_full=frozenset({postgres}),
+                only_full=frozenset({sqlite, postgres}),
                 note=NOTE + "One task returns 100 numbers, and 100 instances of another square one each.",
             ),
         ]
